@@ -1,0 +1,1 @@
+"""Serves cameras, overlays, visits and events to people and programs."""

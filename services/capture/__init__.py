@@ -1,0 +1,1 @@
+"""Turns a source (file, images, camera, stream) into JPEG frames on the bus."""

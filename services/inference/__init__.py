@@ -1,0 +1,1 @@
+"""Turns frames into people: detects persons and estimates their poses."""

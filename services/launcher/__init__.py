@@ -1,0 +1,1 @@
+"""The posewire command: runs the services, the demo, and analyses of files."""

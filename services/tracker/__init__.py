@@ -1,0 +1,1 @@
+"""Turns people into tracks, visits and events, and stores them."""

@@ -1,0 +1,1 @@
+"""What all services agree on: messages, bus, settings, skeleton, telemetry."""

@@ -1,0 +1,133 @@
+"""The bus as services see it; see ``redis.py`` for the real one, ``memory.py`` for the double.
+
+Delivery. There are no consumer groups: one worker holds a camera (a lease), and where it goes on
+after a crash follows from what it has published or committed, so a position kept in the bus would
+only be a second truth. ``epoch`` tells that the server has restarted: its streams may be empty or
+older than remembered, and positions must be derived anew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+from prometheus_client import Counter
+
+from shared.errors import MessageError
+from shared.messages import Message, decode
+
+START = "0-0"
+"""Position before the first entry of a stream."""
+
+_log = structlog.get_logger(__name__)
+_undecodable = Counter(
+    "posewire_bus_undecodable_total", "Entries dropped because they are no message of ours", ["key"]
+)
+_warned: set[tuple[str, str]] = set()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One message of a stream.
+
+    ``payload`` holds bytes that travel beside the message: a frame's JPEG.
+    """
+
+    id: str
+    message: Message
+    payload: bytes | None = None
+
+
+class Reader(Protocol):
+    """Reads one stream onwards from a position, which it moves past everything it has seen."""
+
+    position: str
+
+    async def read(self, *, count: int = 64, block_s: float = 1.0) -> list[Entry]:
+        """Return up to ``count`` entries after ``position``, oldest first.
+
+        Waits up to ``block_s`` (at most 2) for the first one; empty where none came. Entries that
+        cannot be decoded are counted, logged once per cause, and skipped.
+
+        Raises BusUnavailable.
+        """
+
+    async def newest(self, *, block_s: float = 1.0) -> Entry | None:
+        """Return the newest entry after ``position`` and skip those in between."""
+
+
+class Lease(Protocol):
+    """The right to work on a camera, kept alive in the background until it is released or lost."""
+
+    @property
+    def held(self) -> bool:
+        """Whether it is ours still; once False it stays so."""
+
+    async def acquire(self) -> bool:
+        """Try once; return whether it is ours now. Raises BusUnavailable."""
+
+    async def release(self) -> None:
+        """Give it back; never raises."""
+
+
+class Bus(Protocol):
+    """Streams, values and leases. Every call raises BusUnavailable when the server is away."""
+
+    @property
+    def epoch(self) -> int:
+        """Grows when the server turns out to be another process than before."""
+
+    async def publish(
+        self, key: str, message: Message, *, maxlen: int, payload: bytes | None = None
+    ) -> str:
+        """Append to a stream, trim it to ``maxlen`` entries, return the new entry's id."""
+
+    def reader(self, key: str, position: str = START) -> Reader:
+        """Return a reader of the stream ``key`` that starts after ``position``."""
+
+    async def last(self, key: str) -> Entry | None:
+        """Return the newest decodable entry among a stream's last 16."""
+
+    async def entry(self, key: str, entry_id: str) -> Entry | None:
+        """Return one entry, None where it was trimmed."""
+
+    async def length(self, key: str) -> int:
+        """Return how many entries a stream holds."""
+
+    async def put(self, key: str, message: Message, *, ttl_s: float | None = None) -> None:
+        """Set a value, which vanishes after ``ttl_s`` unless it is set again."""
+
+    async def get(self, key: str) -> Message | None:
+        """Return a value, None where there is none or it cannot be decoded."""
+
+    def lease(self, key: str, *, ttl_s: float) -> Lease:
+        """Return a lease that others can take ``ttl_s`` after this process stopped renewing it."""
+
+    async def ping(self) -> None:
+        """Return when the server answers."""
+
+    async def close(self) -> None:
+        """Close all connections."""
+
+
+def decode_entry(
+    key: str, entry_id: str, data: bytes | None, payload: bytes | None
+) -> Entry | None:
+    """Return the entry, or None (counted, logged once per cause) where it is no message."""
+    try:
+        if data is None:
+            raise MessageError("entry without a message field")
+        return Entry(entry_id, decode(data), payload)
+    except MessageError as error:
+        _undecodable.labels(key=key).inc()
+        cause = (key, str(error))
+        if cause not in _warned and len(_warned) < 1000:
+            _warned.add(cause)
+            _log.warning("bus.undecodable", key=key, entry=entry_id, error=str(error))
+        return None
+
+
+def block_ms(block_s: float) -> int:
+    """Return ``block_s`` in whole milliseconds: at least 1 (0 blocks for ever), at most 2000."""
+    return max(1, min(2000, round(block_s * 1000)))

@@ -1,0 +1,226 @@
+"""The bus on Redis >= 6.2 or Valkey."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable
+from typing import Any, TypeVar
+
+import redis.asyncio as aioredis
+import structlog
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import BusyLoadingError, LockError, RedisError, ResponseError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from shared.bus.base import START, Bus, Entry, Lease, Reader, block_ms, decode_entry
+from shared.errors import BusUnavailable, MessageError
+from shared.messages import Message, decode, encode
+from shared.redact import redact
+
+_log = structlog.get_logger(__name__)
+_T = TypeVar("_T")
+_MESSAGE, _PAYLOAD = b"m", b"j"
+_AWAY = (RedisConnectionError, RedisTimeoutError, BusyLoadingError, OSError)
+
+
+class RedisBus(Bus):
+    """Redis Streams through redis.asyncio.
+
+    redis-py's own retries are off: a call that failed may have been carried out or not, and the
+    server may have come back without its data, so the worker above has to look before it goes on.
+    """
+
+    def __init__(self, url: str) -> None:
+        """Connect lazily to ``url``: redis://, rediss:// or unix://."""
+        self.url = url
+        self._epoch = 0
+        self._run_id: str | None = None
+        self._client = aioredis.Redis.from_url(
+            url,
+            socket_connect_timeout=2.0,
+            socket_timeout=5.0,
+            retry=Retry(NoBackoff(), 0),
+            redis_connect_func=self._on_connect,
+        )
+
+    @property
+    def epoch(self) -> int:
+        return self._epoch
+
+    async def _on_connect(self, connection: Any) -> None:
+        await connection.on_connect()
+        await connection.send_command("INFO", "server")
+        info = await connection.read_response()
+        text = info.decode() if isinstance(info, bytes) else str(info)
+        run_id = next((line for line in text.splitlines() if line.startswith("run_id:")), "")
+        if self._run_id is not None and run_id != self._run_id:
+            self._epoch += 1
+            _log.warning("bus.server_restarted", url=redact(self.url))
+        self._run_id = run_id
+
+    async def call(self, command: Awaitable[_T]) -> _T:
+        """Await a redis-py command; raise BusUnavailable where the server is away."""
+        try:
+            return await command
+        except _AWAY as error:
+            raise BusUnavailable(
+                f"the bus at {redact(self.url)} does not answer: {redact(str(error))}; "
+                "is Redis or Valkey running there?"
+            ) from error
+        except ResponseError as error:
+            # MASTERDOWN, READONLY, OOM, CLUSTERDOWN: the server lives but cannot serve now.
+            raise BusUnavailable(f"the bus at {redact(self.url)} refuses: {error}") from error
+
+    async def publish(
+        self, key: str, message: Message, *, maxlen: int, payload: bytes | None = None
+    ) -> str:
+        fields: dict[Any, Any] = {_MESSAGE: encode(message)}
+        if payload is not None:
+            fields[_PAYLOAD] = payload
+        entry_id = await self.call(
+            self._client.xadd(key, fields, maxlen=maxlen, approximate=maxlen > 256)
+        )
+        return _text(entry_id)
+
+    def reader(self, key: str, position: str = START) -> Reader:
+        return _RedisReader(self, self._client, key, position)
+
+    async def last(self, key: str) -> Entry | None:
+        for raw in await self.call(self._client.xrevrange(key, count=16)) or []:
+            if (entry := _entry(key, raw)) is not None:
+                return entry
+        return None
+
+    async def entry(self, key: str, entry_id: str) -> Entry | None:
+        found = await self.call(self._client.xrange(key, entry_id, entry_id, count=1))
+        return _entry(key, found[0]) if found else None
+
+    async def length(self, key: str) -> int:
+        return int(await self.call(self._client.xlen(key)))
+
+    async def put(self, key: str, message: Message, *, ttl_s: float | None = None) -> None:
+        ttl_ms = None if ttl_s is None else max(1, round(ttl_s * 1000))
+        await self.call(self._client.set(key, encode(message), px=ttl_ms))
+
+    async def get(self, key: str) -> Message | None:
+        data: Any = await self.call(self._client.get(key))
+        try:
+            return None if data is None else decode(data)
+        except MessageError as error:
+            _log.warning("bus.undecodable_value", key=key, error=str(error))
+            return None
+
+    def lease(self, key: str, *, ttl_s: float) -> Lease:
+        return _RedisLease(self, self._client, key, ttl_s)
+
+    async def ping(self) -> None:
+        await self.call(self._client.ping())
+
+    async def close(self) -> None:
+        with contextlib.suppress(RedisError, OSError):
+            await self._client.aclose()
+
+
+class _RedisReader(Reader):
+    def __init__(self, bus: RedisBus, client: Any, key: str, position: str) -> None:
+        self.position = position
+        self._bus, self._client, self._key = bus, client, key
+
+    async def read(self, *, count: int = 64, block_s: float = 1.0) -> list[Entry]:
+        found = await self._bus.call(
+            self._client.xread({self._key: self.position}, count=count, block=block_ms(block_s))
+        )
+        entries = []
+        for raw in _stream_entries(found):
+            self.position = _text(raw[0])
+            if (entry := _entry(self._key, raw)) is not None:
+                entries.append(entry)
+        return entries
+
+    async def newest(self, *, block_s: float = 1.0) -> Entry | None:
+        first = await self._bus.call(
+            self._client.xread({self._key: self.position}, count=1, block=block_ms(block_s))
+        )
+        if not (waiting := _stream_entries(first)):
+            return None
+        after = self.position
+        newest = await self._bus.call(self._client.xrevrange(self._key, min=f"({after}", count=1))
+        raw = newest[0] if newest else waiting[-1]
+        self.position = _text(raw[0])
+        return _entry(self._key, raw)
+
+
+class _RedisLease(Lease):
+    """redis-py's Lock, renewed every third of its time to live."""
+
+    def __init__(self, bus: RedisBus, client: Any, key: str, ttl_s: float) -> None:
+        self._bus = bus
+        self._key = key
+        self._ttl_s = ttl_s
+        self._lock = client.lock(key, timeout=ttl_s, thread_local=False)
+        self._renewal: asyncio.Task[None] | None = None
+        self._held = False
+        self._valid_until = 0.0
+
+    @property
+    def held(self) -> bool:
+        # A process that slept through its lease must not believe in it before the renewal ran.
+        return self._held and asyncio.get_running_loop().time() < self._valid_until
+
+    async def acquire(self) -> bool:
+        asked = asyncio.get_running_loop().time()
+        self._held = bool(await self._bus.call(self._lock.acquire(blocking=False)))
+        if self._held:
+            self._valid_until = asked + self._ttl_s
+            self._renewal = asyncio.create_task(self._renew(), name=f"lease {self._key}")
+        return self._held
+
+    async def _renew(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(self._ttl_s / 3)
+            asked = loop.time()
+            try:
+                await self._bus.call(self._lock.extend(self._ttl_s, replace_ttl=True))
+            except BusUnavailable:
+                continue  # ``held`` turns False by itself when the time is over
+            except LockError:
+                self._held = False
+                _log.warning("bus.lease_lost", key=self._key)
+                return
+            self._valid_until = asked + self._ttl_s
+
+    async def release(self) -> None:
+        if self._renewal is not None:
+            self._renewal.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._renewal
+            self._renewal = None
+        if self._held:
+            self._held = False
+            with contextlib.suppress(RedisError, OSError):
+                await self._lock.release()
+
+
+def _text(entry_id: Any) -> str:
+    return entry_id.decode() if isinstance(entry_id, bytes) else str(entry_id)
+
+
+def _stream_entries(found: Any) -> list[Any]:
+    """Return the entries in XREAD's answer for one stream (RESP2: list of pairs, RESP3: dict)."""
+    if not found:
+        return []
+    if isinstance(found, dict):
+        (entries,) = found.values()
+        # redis-py nests RESP3's entries in one more list.
+        nested = bool(entries) and isinstance(entries[0], list)
+        return list(entries[0]) if nested else list(entries)
+    return list(found[0][1])
+
+
+def _entry(key: str, raw: Any) -> Entry | None:
+    entry_id, fields = _text(raw[0]), raw[1] or {}
+    return decode_entry(key, entry_id, fields.get(_MESSAGE), fields.get(_PAYLOAD))

@@ -1,0 +1,25 @@
+"""Settings: ``posewire.toml`` and the environment (``POSEWIRE_*``), checked once at the start."""
+
+from shared.settings.api import ApiSettings, TelemetrySettings
+from shared.settings.bus import BusSettings, DatabaseSettings
+from shared.settings.cameras import CameraSettings, CaptureSettings, SourceSettings
+from shared.settings.inference import Device, InferenceSettings, Precision
+from shared.settings.root import DEFAULT_FILE, Settings, load_settings
+from shared.settings.tracker import TrackerSettings
+
+__all__ = [
+    "DEFAULT_FILE",
+    "ApiSettings",
+    "BusSettings",
+    "CameraSettings",
+    "CaptureSettings",
+    "DatabaseSettings",
+    "Device",
+    "InferenceSettings",
+    "Precision",
+    "Settings",
+    "SourceSettings",
+    "TelemetrySettings",
+    "TrackerSettings",
+    "load_settings",
+]

@@ -1,0 +1,55 @@
+"""When somebody counts as having come or left; all in seconds, never in frames."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from shared.settings._base import Section
+
+
+class TrackerSettings(Section):
+    """Association, smoothing and the rules of visits."""
+
+    high_score: float = Field(
+        0.6,
+        ge=0.05,
+        le=0.99,
+        description="Detections at or above are matched first and may begin a track; those below "
+        "only continue one (two-stage association, as in ByteTrack).",
+    )
+    enter_after_s: float = Field(
+        0.5,
+        ge=0,
+        le=30,
+        description="A person must be seen for this long before 'entered' is confirmed. Raise it "
+        "against ghosts, lower it to catch people who only flit by.",
+    )
+    exit_after_s: float = Field(
+        1.5,
+        ge=0.1,
+        le=120,
+        description="A person must be out of sight for this long before 'exited' is confirmed. "
+        "Raise it against people counted twice behind pillars.",
+    )
+    start_grace_s: float = Field(
+        1.0,
+        ge=0,
+        le=30,
+        description="People first seen this soon after the session began were in view at start.",
+    )
+    smoothing: bool = Field(True, description="Smooth keypoints and boxes with a One-Euro filter.")
+    smoothing_min_cutoff_hz: float = Field(
+        1.5,
+        gt=0,
+        le=30,
+        description="One-Euro: lower is smoother at rest and lags more.",
+    )
+    smoothing_beta: float = Field(
+        5.0, ge=0, le=100, description="One-Euro: higher lags less in fast motion."
+    )
+    commit_every_s: float = Field(
+        0.25,
+        ge=0.01,
+        le=10,
+        description="Longest time between two commits of tracker state to the database.",
+    )

@@ -1,0 +1,80 @@
+"""Logs (structlog) and metrics (prometheus-client): set up once per process."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+from wsgiref.simple_server import WSGIServer
+
+import structlog
+from prometheus_client import start_http_server
+
+from shared.errors import ConfigError
+from shared.redact import redact
+from shared.settings import TelemetrySettings
+
+_METRICS_PORTS = {"capture": 9101, "inference": 9102, "tracker": 9103}
+
+
+def _redacted(
+    _logger: Any, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    for key, value in event.items():
+        if isinstance(value, str):
+            event[key] = redact(value)
+        elif isinstance(value, BaseException):
+            event[key] = redact(str(value))
+    return event
+
+
+def configure_logging(settings: TelemetrySettings, *, service: str | None = None) -> None:
+    """Write logs to stderr, one line each, credentials redacted.
+
+    JSON lines unless stderr is a terminal (or as ``settings.log_format`` says).
+    """
+    console = settings.log_format == "console" or (
+        settings.log_format == "auto" and sys.stderr.isatty()
+    )
+    renderer: Any = (
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        if console
+        else structlog.processors.JSONRenderer()
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.StackInfoRenderer(),
+            structlog.processors.format_exc_info,
+            _redacted,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(
+            getattr(logging, settings.log_level.upper())
+        ),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    if service is not None:
+        structlog.contextvars.bind_contextvars(service=service)
+
+
+def serve_metrics(settings: TelemetrySettings, service: str) -> tuple[WSGIServer, int]:
+    """Serve this process's metrics over HTTP from a thread; return the server and its port.
+
+    Raises ConfigError where the port is taken.
+    """
+    port = settings.metrics_port
+    if port is None:
+        port = _METRICS_PORTS.get(service, 0)
+    try:
+        server, _thread = start_http_server(port, addr=settings.metrics_host)
+    except OSError as error:
+        raise ConfigError(
+            f"telemetry.metrics_port {port} on {settings.metrics_host} cannot be used: {error}; "
+            "set another, or 0 for a free one"
+        ) from None
+    return server, int(server.server_port)

@@ -1,0 +1,96 @@
+"""The shell around every service: one task per camera, restarts, leases, signals.
+
+serve(camera) ── raises BusUnavailable, StoreUnavailable, LeaseLost ──▶ pause, again
+              ── raises anything else ──▶ the process ends non-zero, its supervisor restarts it
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+
+import structlog
+
+from shared.backoff import Backoff
+from shared.bus import Bus, Lease, keys
+from shared.errors import BusUnavailable, LeaseLost, StoreUnavailable
+
+_log = structlog.get_logger(__name__)
+_PASSING = (BusUnavailable, StoreUnavailable, LeaseLost)
+
+
+async def run_cameras(
+    cameras: Iterable[str], serve: Callable[[str], Awaitable[None]], *, most_pause_s: float = 2.0
+) -> None:
+    """Run ``serve`` for every camera until cancelled, again after passing faults.
+
+    A ``serve`` that returns is started again at once. Any exception that is not a passing fault
+    cancels the others and is raised.
+    """
+    tasks = [
+        asyncio.create_task(_keep_serving(name, serve, most_pause_s), name=f"camera {name}")
+        for name in cameras
+    ]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _keep_serving(
+    camera: str, serve: Callable[[str], Awaitable[None]], most_pause_s: float
+) -> None:
+    backoff = Backoff(first_s=0.1, most_s=most_pause_s)
+    loop = asyncio.get_running_loop()
+    while True:
+        started = loop.time()
+        try:
+            await serve(camera)
+        except _PASSING as error:
+            if loop.time() - started > 10:
+                backoff.reset()
+            pause = backoff.next_s()
+            _log.warning("worker.waits", camera=camera, reason=str(error), pause_s=round(pause, 2))
+            await asyncio.sleep(pause)
+        else:
+            await asyncio.sleep(0)
+
+
+@contextlib.asynccontextmanager
+async def holding(bus: Bus, camera: str, role: str, *, ttl_s: float) -> AsyncIterator[Lease]:
+    """Hold the camera's lease for ``role``; waits until it is free.
+
+    Check ``lease.held`` at every turn and raise LeaseLost when it is not.
+    """
+    lease = bus.lease(keys.lease(camera, role), ttl_s=ttl_s)
+    while not await lease.acquire():
+        await asyncio.sleep(min(0.5, ttl_s / 4))
+    try:
+        yield lease
+    finally:
+        await lease.release()
+
+
+def require(lease: Lease, camera: str) -> None:
+    """Raise LeaseLost where ``lease`` is not held any more."""
+    if not lease.held:
+        raise LeaseLost(f"the lease on camera {camera} is lost; another worker may have it")
+
+
+async def until_stopped(main: Awaitable[None]) -> None:
+    """Run ``main`` until it ends or SIGINT or SIGTERM comes, which cancels it."""
+    loop = asyncio.get_running_loop()
+    task = asyncio.ensure_future(main)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, task.cancel)
+    try:
+        await task
+    except asyncio.CancelledError:
+        _log.info("service.stopped")
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
