@@ -1,0 +1,172 @@
+"""The promises of the bus, on a real Valkey and on the in-memory double alike."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+
+import pytest
+import redis.asyncio as aioredis
+
+from services.launcher.embedded import EmbeddedValkey
+from shared.bus import START, Bus, MemoryBus, RedisBus, keys
+from shared.errors import BusUnavailable
+from shared.messages import FrameHeader, Progress
+
+KEY = keys.frames("door")
+
+
+def header(seq: int) -> FrameHeader:
+    return FrameHeader(
+        camera="door", session="s", seq=seq, t=seq / 10, captured_at=1000 + seq / 10,
+        width=64, height=48, source="demo",
+    )  # fmt: skip
+
+
+@pytest.fixture(params=["memory", "valkey"])
+async def bus(request: pytest.FixtureRequest, valkey_url: str) -> AsyncIterator[Bus]:
+    bus: Bus = MemoryBus() if request.param == "memory" else RedisBus(valkey_url)
+    yield bus
+    await bus.close()
+
+
+async def test_entries_come_back_in_order_with_their_payload(bus: Bus) -> None:
+    ids = [await bus.publish(KEY, header(n), maxlen=10, payload=bytes([n])) for n in range(5)]
+    reader = bus.reader(KEY)
+    first = await reader.read(count=3)
+    rest = await reader.read(count=10)
+    entries = first + rest
+    assert [e.id for e in entries] == ids
+    assert [e.message for e in entries] == [header(n) for n in range(5)]
+    assert [e.payload for e in entries] == [bytes([n]) for n in range(5)]
+    assert reader.position == ids[-1]
+    assert await reader.read(block_s=0.01) == []
+
+
+async def test_a_reader_waits_for_the_next_entry(bus: Bus) -> None:
+    reader = bus.reader(KEY)
+    waiting = asyncio.create_task(reader.read(block_s=2))
+    await asyncio.sleep(0.05)
+    await bus.publish(KEY, header(0), maxlen=10)
+    assert [e.message for e in await waiting] == [header(0)]
+
+
+async def test_newest_skips_what_lies_between(bus: Bus) -> None:
+    for n in range(4):
+        await bus.publish(KEY, header(n), maxlen=10)
+    reader = bus.reader(KEY, START)
+    newest = await reader.newest()
+    assert newest is not None
+    assert newest.message == header(3)
+    assert await reader.newest(block_s=0.01) is None
+
+
+async def test_streams_are_bounded(bus: Bus) -> None:
+    for n in range(30):
+        await bus.publish(KEY, header(n), maxlen=8)
+    assert await bus.length(KEY) == 8
+
+
+async def test_last_and_single_entries(bus: Bus) -> None:
+    assert await bus.last(KEY) is None
+    first = await bus.publish(KEY, header(0), maxlen=2)
+    second = await bus.publish(KEY, header(1), maxlen=2, payload=b"jpeg")
+    last = await bus.last(KEY)
+    assert last is not None
+    assert (last.id, last.message) == (second, header(1))
+    found = await bus.entry(KEY, second)
+    assert found is not None
+    assert found.payload == b"jpeg"
+    await bus.publish(KEY, header(2), maxlen=2)
+    assert await bus.entry(KEY, first) is None
+
+
+async def test_values_expire(bus: Bus) -> None:
+    key = keys.progress("door")
+    progress = Progress(camera="door", session="s", seq=7)
+    assert await bus.get(key) is None
+    await bus.put(key, progress)
+    assert await bus.get(key) == progress
+    await bus.put(key, progress, ttl_s=0.05)
+    await asyncio.sleep(0.1)
+    assert await bus.get(key) is None
+
+
+async def test_only_one_holds_a_lease(bus: Bus) -> None:
+    one, two = (bus.lease(keys.lease("door", "tracker"), ttl_s=5) for _ in range(2))
+    assert await one.acquire()
+    assert not await two.acquire()
+    assert (one.held, two.held) == (True, False)
+    await one.release()
+    assert await two.acquire()
+    await two.release()
+
+
+async def test_junk_is_dropped_and_the_rest_arrives(valkey_url: str) -> None:
+    bus, raw = RedisBus(valkey_url), aioredis.Redis.from_url(valkey_url)
+    await raw.xadd(KEY, {"m": b"\xff\x00junk"})
+    await raw.xadd(KEY, {"other": "field"})
+    await raw.xadd(KEY, {"m": b"\x82\xa4type\xa6future\xa1v\x63"})  # {"type":"future","v":99}
+    await bus.publish(KEY, header(0), maxlen=10)
+    await raw.xadd(KEY, {"m": b""})
+    reader = bus.reader(KEY)
+    assert [e.message for e in await reader.read()] == [header(0)]
+    last = await bus.last(KEY)
+    assert last is not None
+    assert last.message == header(0)
+    await bus.close()
+    await raw.aclose()
+
+
+async def test_a_restarted_server_is_noticed(valkey: EmbeddedValkey) -> None:
+    bus = RedisBus(valkey.url)
+    await bus.publish(KEY, header(0), maxlen=10)
+    epoch = bus.epoch
+    assert valkey.pid is not None
+    os.kill(valkey.pid, signal.SIGKILL)
+    with pytest.raises(BusUnavailable, match="does not answer"):
+        for _ in range(100):
+            await bus.ping()
+            await asyncio.sleep(0.01)
+    await valkey.start()
+    assert await bus.last(KEY) is None
+    assert bus.epoch == epoch + 1
+    await bus.close()
+
+
+async def test_a_lease_outlives_a_dead_worker_by_its_ttl_only(valkey_url: str) -> None:
+    bus, other = RedisBus(valkey_url), RedisBus(valkey_url)
+    key = keys.lease("door", "inference")
+    dead = bus.lease(key, ttl_s=0.5)
+    assert await dead.acquire()
+    dead._renewal.cancel()  # type: ignore[attr-defined]  # as a killed process stops renewing
+    heir = other.lease(key, ttl_s=0.5)
+    assert not await heir.acquire()
+    await asyncio.sleep(0.6)
+    assert await heir.acquire()
+    assert not dead.held
+    await heir.release()
+    await bus.close()
+    await other.close()
+
+
+async def test_a_lease_is_renewed(valkey_url: str) -> None:
+    bus = RedisBus(valkey_url)
+    lease, other = (bus.lease(keys.lease("door", "tracker"), ttl_s=0.5) for _ in range(2))
+    assert await lease.acquire()
+    await asyncio.sleep(1.2)
+    assert lease.held
+    assert not await other.acquire()
+    await lease.release()
+    await bus.close()
+
+
+async def test_an_address_without_a_server_is_named_without_its_password() -> None:
+    bus = RedisBus("redis://user:secret@127.0.0.1:1/0")
+    with pytest.raises(BusUnavailable) as error:
+        await bus.ping()
+    assert "127.0.0.1:1" in str(error.value)
+    assert "secret" not in str(error.value)
+    await bus.close()
