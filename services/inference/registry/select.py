@@ -1,0 +1,95 @@
+"""Which models a configuration means, and why."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+import structlog
+
+from services.inference.registry.catalogue import DETECTOR, MOVENET, POSE
+from services.inference.registry.download import Progress, pull
+from services.inference.registry.store import ModelFiles, find, find_spec
+from shared.errors import ModelError
+from shared.settings import InferenceSettings, Precision
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The models to run. ``detector`` is None where the pose model finds people by itself.
+
+    ``reason`` says why these were taken, for the log and the doctor.
+    """
+
+    detector: ModelFiles | None
+    pose: ModelFiles
+    reason: str
+
+
+async def resolve(
+    settings: InferenceSettings, progress: Progress | None = None, *, allow_download: bool = True
+) -> Selection:
+    """Return the models that ``settings`` ask for, fetching what is missing.
+
+    Raises ModelError: unknown name, damaged file, or it cannot be had.
+    """
+    if settings.model == "auto":
+        return await _auto(settings, progress, allow_download)
+    spec = find_spec(settings.model, settings.precision)
+    if spec.family == "ssd":
+        raise ModelError(
+            f"{spec.name} finds people but no poses; model is the pose model, such as {POSE}"
+        )
+    pose = await _have(spec.name, settings, progress, allow_download)
+    detector = None
+    if spec.family == "openpose-paf":
+        detector = await _have(DETECTOR, settings, progress, allow_download)
+    return Selection(detector, pose, f"model = {settings.model!r}")
+
+
+async def _auto(
+    settings: InferenceSettings, progress: Progress | None, allow_download: bool
+) -> Selection:
+    try:
+        detector = await _have(DETECTOR, settings, progress, allow_download)
+        pose = await _have(POSE, settings, progress, allow_download)
+    except _NotHere as error:
+        reason = f"the Open Model Zoo pair cannot be had ({error}), so MoveNet"
+        _log.warning("models.fallback", reason=reason)
+        try:
+            return Selection(None, await _have(MOVENET, settings, progress, allow_download), reason)
+        except _NotHere as second:
+            raise ModelError(
+                f"no pose model can be had. Open Model Zoo: {error}. MoveNet: {second}. "
+                "Connect this machine once, or put the files into a folder and set "
+                "POSEWIRE_MODELS_DIR."
+            ) from None
+    return Selection(detector, pose, "the Open Model Zoo pair is there")
+
+
+class _NotHere(ModelError):
+    """The model is neither on this machine nor to be downloaded."""
+
+
+async def _have(
+    name: str, settings: InferenceSettings, progress: Progress | None, allow_download: bool
+) -> ModelFiles:
+    spec = find_spec(name, _precision(settings))
+    # A damaged file is an error of its own, not a reason to take another model.
+    if (found := await asyncio.to_thread(find, spec, settings)) is not None:
+        return found
+    if not allow_download:
+        raise _NotHere(f"{name} {spec.precision} is not on this machine")
+    try:
+        return await pull(spec, settings, progress)
+    except ModelError as error:
+        raise _NotHere(str(error)) from None
+
+
+def _precision(settings: InferenceSettings) -> Precision:
+    # The stick computes in half floats only; INT8 files do not load on it.
+    if settings.device == "MYRIAD" and settings.precision == "FP16-INT8":
+        return "FP16"
+    return settings.precision

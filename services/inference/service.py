@@ -1,0 +1,202 @@
+"""The inference worker: frames from the bus in, poses to the bus out.
+
+Where it goes on follows from what it has published: the last entry of the poses stream names the
+frame it came from. So a worker that takes over, or finds the bus restarted, repeats at most what
+had not been published, and the tracker drops what it already has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+from prometheus_client import Counter, Histogram
+
+from services.inference.pipeline import Findings, PersonPipeline
+from shared.bus import START, Bus, Entry, Lease, keys
+from shared.messages import FrameHeader, PoseResult, SessionEnd
+from shared.settings import Settings
+from shared.worker import holding, require, run_cameras
+
+_log = structlog.get_logger(__name__)
+_frames = Counter("posewire_inference_frames_total", "Frames examined", ["camera"])
+_skipped = Counter("posewire_inference_skipped_total", "Frames the live policy skipped", ["camera"])
+_broken = Counter("posewire_inference_broken_total", "Frames that are no pictures", ["camera"])
+_seconds = Histogram(
+    "posewire_inference_seconds",
+    "Time to examine a frame, by stage",
+    ["stage"],
+    buckets=(0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5),
+)
+_LIVE_IN_FLIGHT = 2
+"""Live frames examined at once: more would only make each of them older."""
+
+
+class Examiner(Protocol):
+    """What the worker needs of a PersonPipeline."""
+
+    async def examine(self, jpeg: bytes) -> Findings:
+        """Find the people in a picture."""
+
+
+async def run(settings: Settings, bus: Bus) -> None:
+    """Serve all enabled cameras until cancelled. Raises ModelError, DeviceError at the start."""
+    pipeline = await PersonPipeline.open(settings.inference)
+    _log.info("inference.ready", models=pipeline.describe())
+    cameras = [name for name, camera in settings.cameras.items() if camera.enabled]
+    try:
+        await run_cameras(cameras, lambda camera: serve(camera, settings, bus, pipeline))
+    finally:
+        await pipeline.close()
+
+
+async def serve(camera: str, settings: Settings, bus: Bus, examiner: Examiner) -> None:
+    """Hold the camera's lease and work on its frames until the bus fails or restarts."""
+    async with holding(bus, camera, "inference", ttl_s=settings.bus.lease_s) as lease:
+        worker = _CameraWorker(camera, settings, bus, examiner, lease)
+        try:
+            await worker.work()
+        finally:
+            await worker.cancel()
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """A frame on its way through the pipeline."""
+
+    entry_id: str
+    header: FrameHeader
+    findings: asyncio.Task[Findings]
+    skipped: int
+
+
+class _CameraWorker:
+    def __init__(
+        self, camera: str, settings: Settings, bus: Bus, examiner: Examiner, lease: Lease
+    ) -> None:
+        self._camera, self._bus, self._examiner, self._lease = camera, bus, examiner, lease
+        self._in_flight = settings.inference.in_flight
+        self._maxlen = settings.bus.results_maxlen
+        self._pending: deque[_Pending] = deque()
+        self._last: FrameHeader | None = None
+
+    async def work(self) -> None:
+        """Read, examine, publish; returns when the bus has become another server."""
+        epoch = self._bus.epoch
+        reader = self._bus.reader(keys.frames(self._camera), await self._position())
+        while self._bus.epoch == epoch:
+            require(self._lease, self._camera)
+            live = self._last is not None and self._last.policy == "live"
+            free = (min(self._in_flight, _LIVE_IN_FLIGHT) if live else self._in_flight) - len(
+                self._pending
+            )
+            if free <= 0:
+                await self._publish_ready(wait=True)
+                continue
+            # While frames are being examined, look for more without waiting.
+            block_s = 0.001 if self._pending else 1.0
+            if live:
+                newest = await reader.newest(block_s=block_s)
+                entries = [newest] if newest is not None else []
+            else:
+                entries = await reader.read(count=free, block_s=block_s)
+            for entry in entries:
+                await self._take(entry)
+            await self._publish_ready(wait=bool(self._pending) and not entries)
+        # A server that came back may lack what was published: begin again from what it has.
+
+    async def _position(self) -> str:
+        last = await self._bus.last(keys.poses(self._camera))
+        if last is not None and isinstance(last.message, (PoseResult, SessionEnd)):
+            if isinstance(last.message, PoseResult):
+                self._last = last.message.frame
+            return last.message.frame_id or START
+        return START
+
+    async def _take(self, entry: Entry) -> None:
+        message = entry.message
+        if isinstance(message, SessionEnd):
+            await self._drain()
+            end = _with_frame_id(message, entry.id)
+            await self._bus.publish(keys.poses(self._camera), end, maxlen=self._maxlen)
+            return
+        if not isinstance(message, FrameHeader):
+            _log.warning(
+                "inference.unexpected", camera=self._camera, message=type(message).__name__
+            )
+            return
+        skipped = _gap(self._last, message)
+        self._last = message
+        _skipped.labels(self._camera).inc(skipped)
+        findings = asyncio.ensure_future(self._examiner.examine(entry.payload or b""))
+        self._pending.append(_Pending(entry.id, message, findings, skipped))
+
+    async def _publish_ready(self, *, wait: bool) -> None:
+        """Publish what is done, in order; with ``wait``, at least the oldest."""
+        while self._pending and (wait or self._pending[0].findings.done()):
+            wait = False
+            done = self._pending[0]
+            findings = await done.findings
+            self._pending.popleft()
+            await self._publish(done, findings)
+
+    async def _drain(self) -> None:
+        while self._pending:
+            await self._publish_ready(wait=True)
+
+    async def _publish(self, done: _Pending, findings: Findings) -> None:
+        result = PoseResult(
+            frame=done.header,
+            frame_id=done.entry_id,
+            persons=findings.persons,
+            detector=findings.detector,
+            pose=findings.pose,
+            total_ms=findings.total_ms,
+            skipped=done.skipped,
+            error=findings.error,
+        )
+        await self._bus.publish(keys.poses(self._camera), result, maxlen=self._maxlen)
+        _frames.labels(self._camera).inc()
+        _seconds.labels("total").observe(findings.total_ms / 1000)
+        for stage, run_ in (("detector", findings.detector), ("pose", findings.pose)):
+            if run_ is not None:
+                _seconds.labels(stage).observe(run_.ms / 1000)
+        if findings.error is not None:
+            _broken.labels(self._camera).inc()
+            _log.warning(
+                "inference.broken_frame",
+                camera=self._camera, seq=done.header.seq, error=findings.error,
+            )  # fmt: skip
+
+    async def cancel(self) -> None:
+        """Give up what is on its way."""
+        for pending in self._pending:
+            pending.findings.cancel()
+        for pending in self._pending:
+            with contextlib.suppress(asyncio.CancelledError):
+                await pending.findings
+        self._pending.clear()
+
+
+def _gap(last: FrameHeader | None, header: FrameHeader) -> int:
+    """Frames between two of one session."""
+    if last is None or last.session != header.session or header.seq <= last.seq:
+        return 0
+    return header.seq - last.seq - 1
+
+
+def _with_frame_id(end: SessionEnd, entry_id: str) -> SessionEnd:
+    return SessionEnd(
+        camera=end.camera,
+        session=end.session,
+        frames=end.frames,
+        t=end.t,
+        captured_at=end.captured_at,
+        reason=end.reason,
+        source=end.source,
+        frame_id=entry_id,
+    )
