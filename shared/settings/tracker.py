@@ -11,11 +11,18 @@ class TrackerSettings(Section):
     """Association, smoothing and the rules of visits."""
 
     high_score: float = Field(
-        0.6,
+        0.5,
         ge=0.05,
         le=0.99,
-        description="Detections at or above are matched first and may begin a track; those below "
-        "only continue one (two-stage association, as in ByteTrack).",
+        description="Detections at or above are sure: matched first (two-stage association, as in "
+        "ByteTrack), and only they make somebody count as having come.",
+    )
+    seed_score: float = Field(
+        0.25,
+        ge=0.05,
+        le=0.99,
+        description="Detections at or above may begin a track. Lower it to stamp 'entered' "
+        "earlier, with people hardly in view; ghosts do not follow from that.",
     )
     enter_after_s: float = Field(
         0.5,
@@ -28,8 +35,16 @@ class TrackerSettings(Section):
         1.5,
         ge=0.1,
         le=120,
-        description="A person must be out of sight for this long before 'exited' is confirmed. "
-        "Raise it against people counted twice behind pillars.",
+        description="A person last seen at the picture's border must be out of sight for this "
+        "long before 'exited' is confirmed. Raise it against people counted twice behind pillars.",
+    )
+    hidden_after_s: float = Field(
+        5.0,
+        ge=0.1,
+        le=600,
+        description="The same for a person who was last seen away from the picture's border, "
+        "behind something perhaps. Raise it where people stand hidden for long; lower it where "
+        "doors are in the middle of the picture.",
     )
     start_grace_s: float = Field(
         1.0,

@@ -1,0 +1,57 @@
+"""Boxes and skeletons compared, in isotropic units: both axes in picture heights.
+
+Relative x is a share of the width and relative y of the height; multiplied by the picture's aspect
+ratio, x comes into the unit of y, so that distances and speeds mean the same in both directions.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from shared.skeleton import OKS_SIGMAS
+
+Array = npt.NDArray[np.float64]
+
+
+def centre_form(boxes: Array) -> Array:
+    """Turn [x0, y0, x1, y1] into [cx, cy, w, h]; shape (n, 4)."""
+    size = boxes[:, 2:] - boxes[:, :2]
+    return np.concatenate([boxes[:, :2] + size / 2, size], axis=1)
+
+
+def corner_form(boxes: Array) -> Array:
+    """Turn [cx, cy, w, h] into [x0, y0, x1, y1]; shape (n, 4). Negative sizes count as none."""
+    half = np.maximum(boxes[:, 2:], 0) / 2
+    return np.concatenate([boxes[:, :2] - half, boxes[:, :2] + half], axis=1)
+
+
+def grow(boxes: Array, share: Array) -> Array:
+    """Grow corner boxes, shape (n, 4), at every side by ``share`` (n,) of their size."""
+    margin = (boxes[:, 2:] - boxes[:, :2]) * share[:, None]
+    return np.concatenate([boxes[:, :2] - margin, boxes[:, 2:] + margin], axis=1)
+
+
+def iou(one: Array, two: Array) -> Array:
+    """Return intersection over union of corner boxes (n, 4) and (m, 4): shape (n, m), 0 to 1."""
+    top_left = np.maximum(one[:, None, :2], two[None, :, :2])
+    bottom_right = np.minimum(one[:, None, 2:], two[None, :, 2:])
+    both = np.prod(np.maximum(bottom_right - top_left, 0), axis=2)
+    areas = [np.prod(np.maximum(b[:, 2:] - b[:, :2], 0), axis=1) for b in (one, two)]
+    union = areas[0][:, None] + areas[1][None, :] - both
+    ratio: Array = both / np.maximum(union, 1e-12)
+    return ratio
+
+
+def oks(one: Array, two: Array, areas: Array) -> Array:
+    """Return object keypoint similarities of skeletons (n, 18, 3) and (m, 18, 3).
+
+    ``areas``: shape (n,), of the people in ``one``. NaN where fewer than three points are shared:
+    then the skeletons say nothing about each other.
+    """
+    shared = (one[:, None, :, 2] > 0) & (two[None, :, :, 2] > 0)
+    squared = ((one[:, None, :, :2] - two[None, :, :, :2]) ** 2).sum(3)
+    spread = 2 * np.maximum(areas, 1e-9)[:, None, None] * (2 * OKS_SIGMAS) ** 2
+    likeness = np.where(shared, np.exp(-squared / spread), 0.0).sum(2)
+    count = shared.sum(2)
+    return np.where(count >= 3, likeness / np.maximum(count, 1), np.nan)

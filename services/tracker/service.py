@@ -1,0 +1,191 @@
+"""The tracker worker: poses from the bus in; rows to Postgres, track updates to the bus out.
+
+A batch of pose results, the tracker's state after it and its position in the stream are committed
+together; only then are the updates published and the progress told. After any crash it goes on from
+the checkpoint: frames that come again are dropped, so no row is lost or doubled.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import msgspec
+import structlog
+from prometheus_client import Counter, Gauge, Histogram
+
+from services.tracker.store import Checkpoint, Rows, Store
+from services.tracker.tracking import CameraTracker
+from shared.bus import START, Bus, Entry, Lease, keys
+from shared.messages import PoseResult, Progress, SessionEnd, TrackUpdate
+from shared.settings import Settings
+from shared.worker import holding, require, run_cameras
+
+_log = structlog.get_logger(__name__)
+_frames = Counter("posewire_tracker_frames_total", "Frames tracked", ["camera"])
+_repeated = Counter("posewire_tracker_repeated_total", "Frames dropped as known", ["camera"])
+_missing = Counter("posewire_tracker_missing_total", "Lossless frames that never came", ["camera"])
+_events = Counter("posewire_events_total", "Events confirmed", ["camera", "kind"])
+_people = Gauge("posewire_people", "Confirmed people in view", ["camera"])
+_commit = Histogram("posewire_tracker_commit_seconds", "Time of one commit")
+_latency = Histogram(
+    "posewire_latency_seconds",
+    "From capture to the track update, live cameras",
+    ["camera"],
+    buckets=(0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 2, 5),
+)
+_BATCH = 64
+_HEARTBEAT_S = 1.0
+
+
+async def run(settings: Settings, bus: Bus) -> None:
+    """Serve all enabled cameras until cancelled."""
+    store = Store(settings.database)
+    cameras = [name for name, camera in settings.cameras.items() if camera.enabled]
+    try:
+        await run_cameras(cameras, lambda camera: serve(camera, settings, bus, store))
+    finally:
+        await store.close()
+
+
+async def serve(camera: str, settings: Settings, bus: Bus, store: Store) -> None:
+    """Hold the camera's lease and follow its people until bus or database fail."""
+    async with holding(bus, camera, "tracker", ttl_s=settings.bus.lease_s) as lease:
+        saved = await store.checkpoint(camera)
+        await _CameraWorker(camera, settings, bus, store, lease, saved).work()
+
+
+class _CameraWorker:
+    def __init__(
+        self,
+        camera: str,
+        settings: Settings,
+        bus: Bus,
+        store: Store,
+        lease: Lease,
+        saved: Checkpoint | None,
+    ) -> None:
+        self._camera, self._bus, self._store, self._lease = camera, bus, store, lease
+        self._maxlen = settings.bus.results_maxlen
+        self._every_s = settings.tracker.commit_every_s
+        self._committed = saved or Checkpoint(camera, "", -1, START, b"", 0, ended=False)
+        self._tracker = (
+            CameraTracker.load(saved.state, settings.tracker)
+            if saved is not None
+            else CameraTracker(settings.tracker, camera)
+        )
+        self._at = self._committed
+        """Where the tracker is in memory; ahead of ``_committed`` between commits."""
+        self._rows = Rows()
+        self._updates: list[TrackUpdate | SessionEnd] = []
+        self._committed_at = time.monotonic()
+        self._told_at = 0.0
+
+    async def work(self) -> None:
+        """Read, track, commit, publish."""
+        epoch = self._bus.epoch
+        reader = self._bus.reader(keys.poses(self._camera), self._committed.position)
+        await self._tell()
+        while True:
+            require(self._lease, self._camera)
+            if self._bus.epoch != epoch:
+                # Another server: its stream may begin anew, with ids before our position.
+                epoch, reader.position = self._bus.epoch, START
+            block_s = self._every_s if self._dirty else _HEARTBEAT_S
+            entries = await reader.read(count=_BATCH, block_s=block_s)
+            for entry in entries:
+                self._take(entry)
+            if self._dirty and self._due(idle=not entries):
+                await self._save()
+            elif time.monotonic() - self._told_at > _HEARTBEAT_S:
+                await self._tell()
+
+    @property
+    def _dirty(self) -> bool:
+        return self._at is not self._committed
+
+    def _due(self, *, idle: bool) -> bool:
+        # Viewers wait for the updates: commit as soon as the stream is read up. In a backlog,
+        # commit now and then.
+        late = time.monotonic() - self._committed_at >= self._every_s
+        return idle or late or len(self._updates) < _BATCH
+
+    def _take(self, entry: Entry) -> None:
+        message = entry.message
+        if isinstance(message, PoseResult):
+            if self._known(message.frame.session, message.frame.seq):
+                _repeated.labels(self._camera).inc()
+                return
+            self._track(message, entry.id)
+        elif isinstance(message, SessionEnd):
+            if self._known(message.session, message.frames, end=True):
+                _repeated.labels(self._camera).inc()
+                return
+            self._end(message, entry.id)
+        else:
+            _log.warning("tracker.unexpected", camera=self._camera, message=type(message).__name__)
+
+    def _known(self, session: str, seq: int, *, end: bool = False) -> bool:
+        if session != self._at.session:
+            return False
+        return self._at.ended or (not end and seq <= self._at.seq)
+
+    def _track(self, result: PoseResult, position: str) -> None:
+        frame = result.frame
+        if frame.session != self._at.session:
+            self._rows.sessions.append(frame)
+            expected = 0
+        else:
+            expected = self._at.seq + 1
+        if frame.policy == "lossless" and frame.seq != expected:
+            _missing.labels(self._camera).inc(frame.seq - expected)
+            _log.error("tracker.frames_missing", camera=self._camera, seq=frame.seq, after=expected)
+        update = self._tracker.update(result)
+        self._rows.events.extend(update.events)
+        self._updates.append(update)
+        self._at = replace(
+            self._at, session=frame.session, seq=frame.seq, position=position, ended=False
+        )
+        _frames.labels(self._camera).inc()
+
+    def _end(self, end: SessionEnd, position: str) -> None:
+        self._rows.events.extend(self._tracker.end(end))
+        self._rows.ends.append(end)
+        self._updates.append(end)
+        seq = self._at.seq if end.session == self._at.session else -1
+        self._at = replace(self._at, session=end.session, seq=seq, position=position, ended=True)
+
+    async def _save(self) -> None:
+        new = replace(self._at, state=self._tracker.dump(), version=self._committed.version + 1)
+        with _commit.time():
+            await self._store.commit(self._rows, new)
+        self._committed = self._at = new
+        self._committed_at = time.monotonic()
+        for event in self._rows.events:
+            _events.labels(self._camera, event.kind).inc()
+        _people.labels(self._camera).set(self._tracker.people)
+        updates, self._rows, self._updates = self._updates, Rows(), []
+        await self._tell()
+        for update in updates:
+            await self._bus.publish(
+                keys.tracks(self._camera), self._stamped(update), maxlen=self._maxlen
+            )
+
+    def _stamped(self, update: TrackUpdate | SessionEnd) -> TrackUpdate | SessionEnd:
+        if isinstance(update, SessionEnd) or update.frame.policy != "live":
+            return update
+        latency_s = max(time.time() - update.frame.captured_at, 0.0)
+        _latency.labels(self._camera).observe(latency_s)
+        return msgspec.structs.replace(update, latency_ms=round(latency_s * 1000, 1))
+
+    async def _tell(self) -> None:
+        """Tell how far the commits are; repeated, because the bus forgets when it restarts."""
+        if self._committed.session:
+            progress = Progress(
+                camera=self._camera,
+                session=self._committed.session,
+                seq=self._committed.seq,
+                ended=self._committed.ended,
+            )
+            await self._bus.put(keys.progress(self._camera), progress)
+        self._told_at = time.monotonic()

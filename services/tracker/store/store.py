@@ -1,0 +1,201 @@
+"""Visits, events and the tracker's checkpoint in Postgres, committed together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+
+import asyncpg
+
+from services.tracker.store.migrate import migrate
+from services.tracker.tracking import visit_id
+from shared.errors import LeaseLost, StoreError, StoreUnavailable
+from shared.messages import Event, FrameHeader, SessionEnd
+from shared.redact import redact
+from shared.settings import DatabaseSettings
+
+_AWAY = (
+    OSError,
+    asyncio.TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.QueryCanceledError,
+    asyncpg.DiskFullError,
+    asyncpg.OutOfMemoryError,
+    asyncpg.ReadOnlySQLTransactionError,
+)
+"""Conditions that pass: the tracker waits and tries again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Where a camera's tracker is: its state, and up to which entry and frame that goes."""
+
+    camera: str
+    session: str
+    seq: int
+    position: str
+    state: bytes
+    version: int
+    ended: bool
+
+
+@dataclass(slots=True)
+class Rows:
+    """What a batch of frames adds."""
+
+    sessions: list[FrameHeader] = field(default_factory=list)
+    """The first frame of each session that began."""
+    ends: list[SessionEnd] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+
+
+class Store:
+    """The tracker's side of the database. Reconnects by itself; callers retry StoreUnavailable."""
+
+    def __init__(self, settings: DatabaseSettings) -> None:
+        if settings.url is None:
+            raise StoreError("database.url is not set: the tracker needs a Postgres")
+        self._url = settings.url
+        self._timeout_s = settings.timeout_s
+        self._size = settings.pool_size
+        self._pool: asyncpg.Pool | None = None
+        self._opening = asyncio.Lock()
+
+    async def checkpoint(self, camera: str) -> Checkpoint | None:
+        """Return the camera's checkpoint, None where there is none yet."""
+        async with self._connection() as connection:
+            row = await connection.fetchrow(
+                "SELECT camera, session, seq, position, state, version, ended "
+                "FROM checkpoint WHERE camera = $1",
+                camera,
+            )
+        return None if row is None else Checkpoint(**dict(row))
+
+    async def commit(self, rows: Rows, checkpoint: Checkpoint) -> None:
+        """Store rows and checkpoint in one transaction.
+
+        ``checkpoint.version`` is one more than that of the checkpoint this one follows. Rows that
+        are there already stay as they are.
+
+        Raises LeaseLost where another tracker has committed in between, StoreUnavailable where
+        the database went away; then it is unknown whether the commit took place: read the
+        checkpoint to find out.
+        """
+        async with self._connection() as connection, connection.transaction():
+            await self._advance(connection, checkpoint)
+            await _insert(connection, rows)
+
+    async def _advance(self, connection: asyncpg.Connection, new: Checkpoint) -> None:
+        values = (new.camera, new.session, new.seq, new.position, new.state, new.version, new.ended)
+        row = await connection.fetchrow(
+            "INSERT INTO checkpoint AS c (camera, session, seq, position, state, version, ended) "
+            "VALUES ($1, $2, $3, $4, $5, $6, $7) "
+            "ON CONFLICT (camera) DO UPDATE SET session = $2, seq = $3, position = $4, state = $5, "
+            "version = $6, ended = $7, updated_at = now() WHERE c.version = $6 - 1 "
+            "RETURNING version",
+            *values,
+        )
+        if row is None:
+            raise LeaseLost(f"another tracker has committed camera {new.camera} in between")
+
+    @contextlib.asynccontextmanager
+    async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
+        try:
+            pool = await self._open()
+            async with pool.acquire(timeout=self._timeout_s) as connection:
+                yield connection  # type: ignore[misc]  # a proxy of the connection
+        except _AWAY as error:
+            reason = redact(str(error)) or type(error).__name__
+            raise StoreUnavailable(
+                f"the database at {redact(self._url)} does not answer: {reason}"
+            ) from error
+        except asyncpg.PostgresError as error:
+            raise StoreError(
+                f"the database at {redact(self._url)} refuses: {redact(str(error))}"
+            ) from error
+
+    async def _open(self) -> asyncpg.Pool:
+        async with self._opening:
+            if self._pool is None:
+                pool = await asyncpg.create_pool(
+                    self._url,
+                    min_size=1,
+                    max_size=self._size,
+                    timeout=self._timeout_s,
+                    command_timeout=self._timeout_s,
+                )
+                try:
+                    async with pool.acquire() as connection:
+                        await migrate(connection)  # type: ignore[arg-type]
+                except BaseException:
+                    pool.terminate()
+                    raise
+                self._pool = pool
+            return self._pool
+
+    async def close(self) -> None:
+        """Close all connections, at once."""
+        if self._pool is not None:
+            self._pool.terminate()
+            self._pool = None
+
+
+async def _insert(connection: asyncpg.Connection, rows: Rows) -> None:
+    await connection.executemany(
+        "INSERT INTO session (id, camera, source, started_at) VALUES ($1, $2, $3, $4) "
+        "ON CONFLICT (id) DO NOTHING",
+        [(h.session, h.camera, h.source, _time(h.captured_at - h.t)) for h in rows.sessions],
+    )
+    # Event by event, in order: a visit has to be there before its events are.
+    for event in rows.events:
+        await _insert_visit(connection, event)
+    await connection.executemany(
+        "INSERT INTO event (id, camera, session, visit, visit_number, track, kind, reason, "
+        "ordinal, seq, t, occurred_at, confirmed_at, people, zone, direction) "
+        "VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16) "
+        "ON CONFLICT (id) DO NOTHING",
+        [_event_row(event) for event in rows.events],
+    )
+    await connection.executemany(
+        "UPDATE session SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL",
+        [(end.session, _time(end.captured_at)) for end in rows.ends],
+    )
+
+
+async def _insert_visit(connection: asyncpg.Connection, event: Event) -> None:
+    visit = visit_id(event.camera, event.session, event.visit)
+    if event.kind == "entered":
+        await connection.execute(
+            "INSERT INTO visit (id, camera, session, number, track, entered_at, entered_seq, "
+            "entered_reason) VALUES ($1,$2,$3,$4,$5,$6,$7,$8) ON CONFLICT (id) DO NOTHING",
+            visit, event.camera, event.session, event.visit, event.track,
+            _time(event.occurred_at), event.seq, event.reason,
+        )  # fmt: skip
+    elif event.kind == "exited":
+        await connection.execute(
+            "UPDATE visit SET exited_at = $2, exited_seq = $3, exited_reason = $4, "
+            "dwell_s = extract(epoch FROM $2::timestamptz - entered_at) WHERE id = $1",
+            visit, _time(event.occurred_at), event.seq, event.reason,
+        )  # fmt: skip
+
+
+def _event_row(event: Event) -> Sequence[object]:
+    return (
+        event.id, event.camera, event.session,
+        visit_id(event.camera, event.session, event.visit), event.visit, event.track,
+        event.kind, event.reason, event.ordinal, event.seq, event.t,
+        _time(event.occurred_at), _time(event.confirmed_at), event.people,
+        event.zone, event.direction,
+    )  # fmt: skip
+
+
+def _time(epoch: float) -> datetime:
+    return datetime.fromtimestamp(epoch, timezone.utc)

@@ -1,0 +1,156 @@
+"""A camera's people over time: tracks, visits and events, as a pure function of pose results."""
+
+from __future__ import annotations
+
+import uuid
+
+import msgspec
+
+from services.tracker.tracks import Sighting, Tracks
+from services.tracker.visits import Fact, Visits
+from shared.errors import StoreError
+from shared.messages import (
+    Event,
+    FrameHeader,
+    PoseResult,
+    SessionEnd,
+    TrackedPerson,
+    TrackUpdate,
+)
+from shared.settings import TrackerSettings
+
+NAMESPACE = uuid.UUID("6f1d9c52-7a43-5e0b-9f6e-0d5a5e5e7a11")
+"""Namespace of the ids of visits and events."""
+
+
+class _Session(msgspec.Struct):
+    """What is known in one session; all of it survives a round trip through msgpack."""
+
+    last: FrameHeader
+    tracks: Tracks
+    visits: Visits
+
+
+class _State(msgspec.Struct):
+    camera: str
+    session: _Session | None = None
+
+
+class CameraTracker:
+    """Follows the people of one camera. No I/O, and no clock but the frames' own."""
+
+    def __init__(self, settings: TrackerSettings, camera: str) -> None:
+        self._settings = settings
+        self._state = _State(camera)
+
+    @classmethod
+    def load(cls, data: bytes, settings: TrackerSettings) -> CameraTracker:
+        """Return the tracker that ``dump`` saved. Raises StoreError for anything else."""
+        try:
+            state = msgspec.msgpack.decode(data, type=_State)
+        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+            raise StoreError(f"the tracker's saved state cannot be read: {error}") from None
+        tracker = cls(settings, state.camera)
+        tracker._state = state
+        return tracker
+
+    def dump(self) -> bytes:
+        """Return the whole state; a tracker loaded from it goes on exactly as this one would."""
+        return msgspec.msgpack.encode(self._state)
+
+    @property
+    def session(self) -> str | None:
+        """Id of the session that is under way."""
+        return None if self._state.session is None else self._state.session.last.session
+
+    @property
+    def people(self) -> int:
+        """Confirmed people in view."""
+        return 0 if self._state.session is None else self._state.session.visits.people
+
+    def update(self, result: PoseResult) -> TrackUpdate:
+        """Take in a frame. The first frame of another session ends the one before."""
+        frame = result.frame
+        session = self._state.session
+        events: list[Event] = []
+        if session is not None and session.last.session != frame.session:
+            events += self._close(session, session.last.t)
+            session = None
+        if session is None:
+            tracks = Tracks(aspect=frame.width / max(frame.height, 1), alive=[])
+            session = _Session(frame, tracks, Visits(open=[]))
+            self._state.session = session
+        session.last = frame
+        # A frame that could not be examined says nothing: nobody was seen, nobody was missed.
+        sightings: list[Sighting] = []
+        if result.error is None:
+            sightings = session.tracks.update(result.persons, frame.seq, frame.t, self._settings)
+            facts = session.visits.update(session.tracks, frame.t, self._settings)
+            events += [self._event(fact, frame) for fact in facts]
+        return TrackUpdate(
+            frame=frame,
+            frame_id=result.frame_id,
+            persons=tuple(_tracked(sighting, session) for sighting in sightings),
+            people=session.visits.people,
+            events=tuple(events),
+            detector=result.detector,
+            pose=result.pose,
+            inference_ms=result.total_ms,
+            skipped=result.skipped,
+        )
+
+    def end(self, end: SessionEnd) -> tuple[Event, ...]:
+        """End the session: everybody in view has left with the source."""
+        session = self._state.session
+        if session is None or session.last.session != end.session:
+            return ()
+        return tuple(self._close(session, max(end.t, session.last.t)))
+
+    def _close(self, session: _Session, t: float) -> list[Event]:
+        self._state.session = None
+        facts = session.visits.end(session.tracks, t)
+        return [self._event(fact, session.last) for fact in facts]
+
+    def _event(self, fact: Fact, confirmed: FrameHeader) -> Event:
+        camera = self._state.camera
+        name = f"{camera}/{confirmed.session}/{fact.visit.number}/{fact.kind}/{fact.ordinal}"
+        return Event(
+            id=str(uuid.uuid5(NAMESPACE, name)),
+            camera=camera,
+            session=confirmed.session,
+            visit=fact.visit.number,
+            track=fact.visit.track,
+            kind=fact.kind,
+            reason=fact.reason,
+            ordinal=fact.ordinal,
+            seq=fact.seq,
+            t=fact.t,
+            occurred_at=confirmed.captured_at - confirmed.t + fact.t,
+            confirmed_at=confirmed.captured_at,
+            people=fact.people,
+        )
+
+
+def visit_id(camera: str, session: str, number: int) -> uuid.UUID:
+    """Return the id of a visit: the same after any replay."""
+    return uuid.uuid5(NAMESPACE, f"{camera}/{session}/{number}")
+
+
+def _tracked(sighting: Sighting, session: _Session) -> TrackedPerson:
+    aspect = session.tracks.aspect
+    track, person = sighting.track, sighting.person
+    keypoints = tuple(
+        (round(x / aspect, 5), round(y, 5), score) if score > 0 else (0.0, 0.0, 0.0)
+        for x, y, score in sighting.points
+    )
+    since = track.first_t
+    if track.visit is not None:
+        since = next(v.first_t for v in session.visits.open if v.number == track.visit)
+    return TrackedPerson(
+        track=track.number,
+        visit=track.visit,
+        box=person.box,
+        score=person.score,
+        keypoints=keypoints,
+        dwell_s=round(session.last.t - since, 3),
+    )
