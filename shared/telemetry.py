@@ -65,11 +65,18 @@ def configure_logging(settings: TelemetrySettings, *, service: str | None = None
 def serve_metrics(settings: TelemetrySettings, service: str) -> tuple[WSGIServer, int]:
     """Serve this process's metrics over HTTP from a thread; return the server and its port.
 
-    Raises ConfigError where the port is taken.
+    Raises ConfigError where the configured port is taken; instead of a default one that is taken,
+    a free one serves.
     """
     port = settings.metrics_port
     if port is None:
         port = _METRICS_PORTS.get(service, 0)
+        try:
+            server, _thread = start_http_server(port, addr=settings.metrics_host)
+        except OSError:
+            port = 0
+        else:
+            return server, int(server.server_port)
     try:
         server, _thread = start_http_server(port, addr=settings.metrics_host)
     except OSError as error:

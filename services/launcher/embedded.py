@@ -128,7 +128,7 @@ class _Server:
             )
 
     def _in_child(self) -> Callable[[], None]:
-        return _die_with_parent(self._stop_signal)
+        return die_with_parent(self._stop_signal)
 
     def _log_tail(self) -> str:
         with contextlib.suppress(OSError):
@@ -267,7 +267,7 @@ class EmbeddedPostgres(_Server):
         return prepare
 
 
-def _die_with_parent(number: signal.Signals) -> Callable[[], None]:
+def die_with_parent(number: signal.Signals) -> Callable[[], None]:
     """Return what a child runs before exec so that it gets ``number`` when its parent dies."""
     parent = os.getpid()
     try:

@@ -14,16 +14,22 @@ from shared.skeleton import OKS_SIGMAS
 Array = npt.NDArray[np.float64]
 
 
-def centre_form(boxes: Array) -> Array:
-    """Turn [x0, y0, x1, y1] into [cx, cy, w, h]; shape (n, 4)."""
+def head_form(boxes: Array) -> Array:
+    """Turn [x0, y0, x1, y1] into [cx, top, w, h]; shape (n, 4).
+
+    People are followed by the top middle of their box, the head: when furniture hides their legs,
+    the box loses its lower part, and the head stays where it was.
+    """
     size = boxes[:, 2:] - boxes[:, :2]
-    return np.concatenate([boxes[:, :2] + size / 2, size], axis=1)
+    middle = boxes[:, :1] + size[:, :1] / 2
+    return np.concatenate([middle, boxes[:, 1:2], size], axis=1)
 
 
 def corner_form(boxes: Array) -> Array:
-    """Turn [cx, cy, w, h] into [x0, y0, x1, y1]; shape (n, 4). Negative sizes count as none."""
-    half = np.maximum(boxes[:, 2:], 0) / 2
-    return np.concatenate([boxes[:, :2] - half, boxes[:, :2] + half], axis=1)
+    """Turn [cx, top, w, h] into [x0, y0, x1, y1]; shape (n, 4). Negative sizes count as none."""
+    size = np.maximum(boxes[:, 2:], 0)
+    left_top = boxes[:, :2] - size * np.array([0.5, 0.0])
+    return np.concatenate([left_top, left_top + size], axis=1)
 
 
 def grow(boxes: Array, share: Array) -> Array:

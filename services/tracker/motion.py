@@ -1,6 +1,6 @@
 """Where a person will be: a Kalman filter with constant velocity, in seconds.
 
-Each of [cx, cy, w, h] is a filter of its own with position and velocity; their noises scale with
+Each of [cx, top, w, h] is a filter of its own with position and velocity; their noises scale with
 the person's height, as in SORT's successors (Wojke et al. 2017, Zhang et al. 2022), but per second
 instead of per frame, so that a change of frame rate or a skipped frame changes nothing.
 """
@@ -16,14 +16,17 @@ _MEASURED = 0.05
 """Standard deviation of a measured coordinate, in person heights."""
 _FIRST_SPEED = 1.0
 """Standard deviation of the speed of somebody seen for the first time, in heights per second."""
-_ACCELERATION = np.array([1.5, 1.0, 0.5, 0.5])
-"""How much speed changes, in heights per second per root second, for cx, cy, w, h."""
+_ACCELERATION = np.array([1.5, 1.0, 0.0, 0.0])
+"""How much speed changes, in heights per second per root second, for cx, top, w, h."""
+_RESIZING = np.array([0.0, 0.0, 0.5, 0.8])
+"""How much a size wanders, in heights per root second: it has no speed worth following, because
+it jumps when furniture hides a part."""
 _FADING_S = 1.0
 """Without sightings, a person's speed fades with this time constant: nobody walks on for ever."""
 
 
 class Motion(msgspec.Struct):
-    """Estimates of [cx, cy, w, h] and their velocities, and their covariances.
+    """Estimates of [cx, top, w, h] and their velocities, and their covariances.
 
     Every list has four numbers. Units: picture heights and seconds.
     """
@@ -36,14 +39,14 @@ class Motion(msgspec.Struct):
 
     @classmethod
     def begin(cls, box: Array) -> Motion:
-        """Return the motion of somebody first seen at ``box``, [cx, cy, w, h]."""
+        """Return the motion of somebody first seen at ``box``, [cx, top, w, h]."""
         height = max(float(box[3]), 1e-3)
         return cls(
             box.tolist(),
             [0.0] * 4,
             [(_MEASURED * height) ** 2] * 4,
             [0.0] * 4,
-            [(_FIRST_SPEED * height) ** 2] * 4,
+            [(_FIRST_SPEED * height) ** 2] * 2 + [0.0, 0.0],
         )
 
     def predict(self, seconds: float, *, seen: bool) -> None:
@@ -60,9 +63,9 @@ class Motion(msgspec.Struct):
         )
         if not seen:
             velocity = velocity * np.exp(-seconds / _FADING_S)
-            velocity[2:] = 0.0  # a hidden person's size is not known to change
         position = position + velocity * seconds
         p = p + 2 * seconds * c + seconds**2 * v + noise * seconds**3 / 3
+        p = p + (_RESIZING * height) ** 2 * seconds
         c = c + seconds * v + noise * seconds**2 / 2
         v = v + noise * seconds
         self.position, self.velocity = position.tolist(), velocity.tolist()

@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 
 from services.tracker.association import assign, similarity
-from services.tracker.geometry import Array, centre_form, corner_form, grow, iou
+from services.tracker.geometry import Array, corner_form, grow, head_form, iou
 from services.tracker.motion import Motion
 from services.tracker.smoothing import OneEuro
 from shared.messages import Person
@@ -19,6 +19,8 @@ _LEAST_UNSURE = 0.35
 """The same for an unsure one, which has to lie where the track is expected."""
 _UNSURE_WITHIN_S = 1.0
 """Unsure detections continue only tracks seen this recently."""
+_SURE_WITHIN_S = 2.0
+"""After this, where a hidden person would be is a guess: it is the visits' to find them again."""
 _TENTATIVE_GAP_S = 0.35
 """A track that is nobody's visit yet and unseen for this long was noise."""
 _WIDEN_PER_S = 0.4
@@ -34,7 +36,7 @@ class Track(msgspec.Struct):
     motion: Motion
     smoother: OneEuro
     box: list[float]
-    """Where the person was last seen, [cx, cy, w, h]."""
+    """Where the person was last seen, [cx, top, w, h]."""
     first_box: list[float]
     points: list[list[float]]
     """The last skeleton, 18 x [x, y, score], unsmoothed; empty where there was none."""
@@ -50,7 +52,7 @@ class Track(msgspec.Struct):
     visit: int | None = None
 
     def sight(self, box: Array, points: Array, score: float, *, sure: bool) -> None:
-        """Take in a detection: box [cx, cy, w, h], skeleton (18, 3)."""
+        """Take in a detection: box [cx, top, w, h], skeleton (18, 3)."""
         self.motion.correct(box, score)
         self.box = box.tolist()
         if points[:, 2].any():
@@ -124,8 +126,8 @@ class Tracks(msgspec.Struct):
         for stage, least in ((sure, _LEAST_SURE), (rest, _LEAST_UNSURE)):
             taken = {track.number for track in pairs.values()}
             tracks = [track for track in self.alive if track.number not in taken]
-            if stage is rest:
-                tracks = [track for track in tracks if t - track.last_t <= _UNSURE_WITHIN_S]
+            within_s = _UNSURE_WITHIN_S if stage is rest else _SURE_WITHIN_S
+            tracks = [track for track in tracks if t - track.last_t <= within_s]
             if not tracks or not len(stage):
                 continue
             unseen_s = np.array([t - track.last_t for track in tracks])
@@ -192,7 +194,7 @@ class Tracks(msgspec.Struct):
 
     def _boxes(self, persons: tuple[Person, ...]) -> Array:
         boxes = np.array([person.box for person in persons], dtype=np.float64).reshape(-1, 4)
-        return centre_form(boxes * np.array([self.aspect, 1.0, self.aspect, 1.0]))
+        return head_form(boxes * np.array([self.aspect, 1.0, self.aspect, 1.0]))
 
     def _points(self, persons: tuple[Person, ...]) -> Array:
         points = np.zeros((len(persons), len(KEYPOINTS), 3))
@@ -213,7 +215,7 @@ def _moved_points(track: Track) -> Array:
 
 
 def inside_share(inner: list[float], outer: list[float]) -> float:
-    """Return the share of box ``inner`` that lies in box ``outer``; both [cx, cy, w, h]."""
+    """Return the share of box ``inner`` that lies in box ``outer``; both [cx, top, w, h]."""
     boxes = corner_form(np.array([inner, outer]))
     a, b = grow(boxes, np.zeros(2))
     width = min(a[2], b[2]) - max(a[0], b[0])

@@ -48,7 +48,7 @@ _RETURN_NEAR = 0.6
 _RETURN_FARTHEST = 3.0
 _RETURN_SIZE = 0.6
 _BORDER_RETURN_S = 0.8
-"""Who was last seen leaving over the border and comes back later than this is somebody else."""
+"""Who leaves over the border, or comes in over it, is somebody new unless it was this quick."""
 _WITHIN = 0.85
 _JUST_SEEN_S = 0.35
 """Who was seen this shortly before the source ended was in view at its end."""
@@ -149,10 +149,11 @@ class Visits(msgspec.Struct):
             gap = new.first_t - old.last_t
             if gap < 0 or new.last_t == old.last_t:
                 continue
-            if touches_border(old, aspect) and gap > _BORDER_RETURN_S:
+            at_border = touches_border(old, aspect) or _at_border(new.first_box, aspect)
+            if at_border and gap > _BORDER_RETURN_S:
                 continue
             size = np.array(new.first_box[2:]) / np.maximum(old.box[2:], 1e-6)
-            if not _RETURN_SIZE <= float(size[1]) <= 1 / _RETURN_SIZE:
+            if not any(_RETURN_SIZE <= ratio <= 1 / _RETURN_SIZE for ratio in size):
                 continue
             reach = old.box[3] * min(_RETURN_NEAR + _RETURN_SPEED * gap, _RETURN_FARTHEST)
             away = float(np.hypot(*(np.array(new.first_box[:2]) - np.array(old.box[:2]))))
@@ -203,10 +204,14 @@ def _move(visit: Visit, to: State) -> None:
 
 def touches_border(track: Track, aspect: float) -> bool:
     """Whether the person was last seen at a side of the picture, in part outside perhaps."""
-    cx, cy, width, height = track.box
+    return _at_border(track.box, aspect)
+
+
+def _at_border(box: list[float], aspect: float) -> bool:
+    cx, top, width, height = box
     return (
         cx - width / 2 <= _BORDER * aspect
         or cx + width / 2 >= (1 - _BORDER) * aspect
-        or cy - height / 2 <= _BORDER
-        or cy + height / 2 >= 1 - _BORDER
+        or top <= _BORDER
+        or top + height >= 1 - _BORDER
     )

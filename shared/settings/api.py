@@ -20,6 +20,15 @@ class ApiSettings(Section):
     max_viewers: int = Field(
         64, ge=1, le=10_000, description="WebSocket and MJPEG viewers at once; more get 503."
     )
+    allowed_hosts: tuple[str, ...] = Field(
+        (),
+        max_length=64,
+        description="Further names under which browsers reach the gateway, such as "
+        "cam.example.org. Addresses, localhost, names without a dot and .local are served anyway; "
+        "other names are refused, so that no web page can reach a gateway on its visitor's own "
+        "machine.",
+        examples=[["cam.example.org"]],
+    )
 
 
 class TelemetrySettings(Section):

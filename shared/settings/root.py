@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -119,7 +120,7 @@ def load_settings(path: Path | None = None, overrides: Mapping[str, Any] | None 
     if path is None and (named := os.environ.get("POSEWIRE_CONFIG")):
         path = Path(named)
     where = path or DEFAULT_FILE
-    values = _read_toml(where) if path or where.exists() else {}
+    values = _read_file(where) if path or where.exists() else {}
     environment = _environment()
     for variable, keys in _SHORTHANDS.items():
         if variable in os.environ:
@@ -132,7 +133,7 @@ def load_settings(path: Path | None = None, overrides: Mapping[str, Any] | None 
         raise ConfigError(_explain(error, where if where.exists() else None)) from None
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
+def _read_file(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -141,6 +142,8 @@ def _read_toml(path: Path) -> dict[str, Any]:
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"configuration file {path} cannot be read: {error}") from None
+    if path.suffix == ".json":  # what a supervisor hands to its children
+        return dict(json.loads(text))
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

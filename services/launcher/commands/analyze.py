@@ -1,0 +1,268 @@
+"""posewire analyze: the same stages as the services, in one process and without servers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import sys
+import time
+import uuid
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from services.capture.sources import Picture, Source, open_source
+from services.inference.pipeline import Findings, PersonPipeline
+from services.launcher.options import settings_for
+from services.launcher.writers import (
+    EVENT_COLUMNS,
+    EventsCsv,
+    MotTxt,
+    PosesJsonl,
+    VideoFile,
+    Writer,
+    Writers,
+    event_row,
+)
+from services.tracker.tracking import CameraTracker
+from shared.errors import SourceError
+from shared.messages import Event, FrameHeader, PoseResult, SessionEnd, TrackedPerson, TrackUpdate
+from shared.settings import Settings, SourceSettings
+from shared.telemetry import configure_logging
+from shared.worker import until_stopped
+
+_CAMERA = "analyze"
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """Files to write; None: not this one."""
+
+    events: Path | None = None
+    poses: Path | None = None
+    mot: Path | None = None
+    video: Path | None = None
+
+
+def analyze(
+    url: str,
+    config: Path | None,
+    overrides: Mapping[str, Any],
+    outputs: Outputs,
+    *,
+    most_frames: int = 0,
+    as_json: bool = False,
+) -> None:
+    """Analyse ``url`` and write ``outputs``. Raises PosewireError."""
+    settings = settings_for(config, overrides)
+    configure_logging(settings.telemetry)
+    configured = settings.sources.get(url)
+    source = configured or SourceSettings(url=url)
+    run = _Analysis(settings, source.model_copy(update={"loop": False}), outputs, most_frames)
+    try:
+        asyncio.run(until_stopped(run.run()))
+    finally:
+        if run.frames:
+            run.report(as_json=as_json)
+    if run.error is not None and not run.frames:
+        raise run.error
+    if not run.frames and run.error is None:
+        raise SourceError(f"{url} has no pictures")
+
+
+class _Analysis:
+    def __init__(
+        self, settings: Settings, source: SourceSettings, outputs: Outputs, most_frames: int
+    ) -> None:
+        self._settings, self._source, self._outputs = settings, source, outputs
+        self._most_frames = most_frames or math.inf
+        self._tracker = CameraTracker(settings.tracker, _CAMERA)
+        self._session = uuid.uuid4().hex
+        self._events: list[Event] = []
+        self._models = ""
+        self._seconds = 0.0
+        self._last: FrameHeader | None = None
+        self.frames = 0
+        self.broken = 0
+        self.most_people = 0
+        self.error: SourceError | None = None
+
+    async def run(self) -> None:
+        source = await open_source(self._source, self._settings.capture)
+        try:
+            pipeline = await PersonPipeline.open(self._settings.inference)
+            self._models = pipeline.describe()
+            try:
+                with Writers(self._writers(source)) as writers, self._progress(source) as progress:
+                    await self._work(source, pipeline, writers, progress)
+            finally:
+                await pipeline.close()
+        finally:
+            await source.close()
+
+    async def _work(
+        self, source: Source, pipeline: PersonPipeline, writers: Writers, progress: Progress
+    ) -> None:
+        stills = not source.live and not source.fps
+        bar = progress.add_task("analysing", total=source.frames)
+        started = time.perf_counter()
+        epoch = time.time()
+        try:
+            async for picture, findings in self._examined(source, pipeline):
+                header = self._header(picture, source, epoch)
+                update = _still(header, findings) if stills else self._track(header, findings)
+                writers.frame(update, picture.jpeg)
+                self._count(update, findings)
+                self._seconds = time.perf_counter() - started
+                progress.update(bar, completed=self.frames)
+        finally:
+            if self._last is not None and not stills:
+                self._events += (events := self._tracker.end(_end(self._last, self.frames)))
+                writers.events(events)
+
+    async def _examined(
+        self, source: Source, pipeline: PersonPipeline
+    ) -> AsyncIterator[tuple[Picture, Findings]]:
+        """Yield pictures with what was found in them, in order, several examined at once."""
+        pending: deque[tuple[Picture, asyncio.Future[Findings]]] = deque()
+        try:
+            try:
+                async for picture in source:
+                    pending.append((picture, asyncio.ensure_future(pipeline.examine(picture.jpeg))))
+                    if len(pending) >= self._settings.inference.in_flight:
+                        first, findings = pending.popleft()
+                        yield first, await findings
+                    if self.frames + len(pending) >= self._most_frames:
+                        break
+            except SourceError as error:
+                # What was read until then counts: a truncated file has a beginning.
+                self.error = error
+                Console(stderr=True).print(f"posewire: {error}", style="red", highlight=False)
+            while pending:
+                first, findings = pending.popleft()
+                yield first, await findings
+        finally:
+            for _picture, rest in pending:
+                rest.cancel()
+
+    def _header(self, picture: Picture, source: Source, epoch: float) -> FrameHeader:
+        return FrameHeader(
+            camera=_CAMERA,
+            session=self._session,
+            seq=picture.index,
+            t=picture.t,
+            captured_at=epoch + picture.t,
+            width=picture.width,
+            height=picture.height,
+            source=self._source.url,
+            policy="lossless",
+            fps=source.fps,
+            file=picture.file,
+        )
+
+    def _track(self, header: FrameHeader, findings: Findings) -> TrackUpdate:
+        return self._tracker.update(
+            PoseResult(
+                frame=header,
+                frame_id="",
+                persons=findings.persons,
+                detector=findings.detector,
+                pose=findings.pose,
+                total_ms=findings.total_ms,
+                error=findings.error,
+            )
+        )
+
+    def _count(self, update: TrackUpdate, findings: Findings) -> None:
+        self._last = update.frame
+        self._events += update.events
+        self.frames += 1
+        self.broken += findings.error is not None
+        self.most_people = max(self.most_people, update.people)
+
+    def _writers(self, source: Source) -> list[Writer]:
+        writers: list[Writer] = []
+        tracked = source.live or bool(source.fps)
+        if self._outputs.events:
+            writers.append(EventsCsv(self._outputs.events))
+        if self._outputs.poses:
+            writers.append(PosesJsonl(self._outputs.poses, tracked=tracked))
+        if self._outputs.mot:
+            writers.append(MotTxt(self._outputs.mot))
+        if self._outputs.video:
+            writers.append(VideoFile(self._outputs.video, source.fps))
+        return writers
+
+    @staticmethod
+    def _progress(source: Source) -> Progress:
+        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
+        return Progress(
+            *columns,
+            TextColumn("{task.completed} frames"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+
+    def report(self, *, as_json: bool) -> None:
+        """Print the summary."""
+        fps = round(self.frames / self._seconds, 2) if self._seconds else 0.0
+        if as_json:
+            summary = {
+                "frames": self.frames,
+                "broken": self.broken,
+                "seconds": round(self._seconds, 3),
+                "fps": fps,
+                "models": self._models,
+                "most_people": self.most_people,
+                "events": [
+                    dict(zip(EVENT_COLUMNS, event_row(event), strict=True))
+                    for event in self._events
+                ],
+            }
+            sys.stdout.write(json.dumps(summary) + "\n")
+            return
+        console = Console(highlight=False)
+        console.print(f"{self.frames} frames in {self._seconds:.1f} s: {fps:.1f} frames/s")
+        if self.broken:
+            console.print(f"{self.broken} frames were no pictures", style="yellow")
+        console.print(self._models, style="dim")
+        if self._events:
+            table = Table(*EVENT_COLUMNS)
+            for event in self._events:
+                table.add_row(*(str(value) for value in event_row(event)))
+            console.print(table)
+
+
+def _still(header: FrameHeader, findings: Findings) -> TrackUpdate:
+    """Return a picture's people as they are: unrelated pictures have no tracks."""
+    return TrackUpdate(
+        frame=header,
+        frame_id="",
+        persons=tuple(
+            TrackedPerson(track=number, visit=None, box=p.box, score=p.score, keypoints=p.keypoints)
+            for number, p in enumerate(findings.persons, start=1)
+        ),
+        people=len(findings.persons),
+        detector=findings.detector,
+        pose=findings.pose,
+        inference_ms=findings.total_ms,
+    )
+
+
+def _end(last: FrameHeader, frames: int) -> SessionEnd:
+    return SessionEnd(
+        camera=_CAMERA,
+        session=last.session,
+        frames=frames,
+        t=last.t,
+        captured_at=last.captured_at,
+        source=last.source,
+    )

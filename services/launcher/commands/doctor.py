@@ -1,0 +1,165 @@
+"""posewire doctor: each thing that Posewire needs is ok, or what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import json
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from services.launcher.embedded import EmbeddedPostgres, EmbeddedServerError, EmbeddedValkey
+from services.launcher.options import settings_for
+from shared.bus import RedisBus
+from shared.errors import BusUnavailable, DeviceError, ModelError, PosewireError
+from shared.redact import redact
+from shared.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One finding. ``ok`` None: not needed as configured."""
+
+    name: str
+    ok: bool | None
+    text: str
+
+
+def doctor(config: Path | None, *, as_json: bool) -> bool:
+    """Print all checks; return whether everything needed is there."""
+    settings = settings_for(config, {})
+    checks = [
+        _python(),
+        *_packages(),
+        *_devices(settings),
+        *asyncio.run(_models(settings)),
+        *_cameras(settings),
+        asyncio.run(_bus(settings)),
+        asyncio.run(_database(settings)),
+        _disk(settings),
+    ]
+    good = all(check.ok is not False for check in checks)
+    if as_json:
+        report = {"ok": good, "checks": [asdict(check) for check in checks]}
+        sys.stdout.write(json.dumps(report, indent=1) + "\n")
+        return good
+    console = Console(highlight=False)
+    marks = {True: "[green]ok  [/green]", False: "[red]BAD [/red]", None: "[dim]-   [/dim]"}
+    for check in checks:
+        console.print(f"{marks[check.ok]} {check.name:<12}", end="")
+        console.print(check.text, markup=False, soft_wrap=True)
+    return good
+
+
+def _python() -> Check:
+    version = platform.python_version()
+    good = sys.version_info >= (3, 10)
+    text = f"{version} on {platform.machine()}" + ("" if good else ": 3.10 is needed")
+    return Check("Python", good, text)
+
+
+def _packages() -> Iterator[Check]:
+    for name, module, extra in (
+        ("OpenVINO", "openvino", "inference"),
+        ("OpenCV", "cv2", "inference"),
+        ("PyAV", "av", "capture"),
+        ("asyncpg", "asyncpg", "tracker"),
+        ("FastAPI", "fastapi", "api"),
+    ):
+        if importlib.util.find_spec(module) is None:
+            yield Check(name, False, f"missing: pip install 'posewire[{extra}]'")
+        else:
+            version = str(getattr(importlib.import_module(module), "__version__", "installed"))
+            yield Check(name, True, version)
+
+
+def _devices(settings: Settings) -> Iterator[Check]:
+    try:
+        import openvino
+
+        from services.inference.engines import choose_device
+    except ImportError as error:
+        yield Check("devices", False, str(error))
+        return
+    core = openvino.Core()
+    for device in core.available_devices:
+        full = str(core.get_property(device, "FULL_DEVICE_NAME"))
+        yield Check(f"device {device}", True, full)
+    try:
+        device, why = choose_device(settings.inference)
+        yield Check("device", True, f"{device} ({why})")
+    except DeviceError as error:
+        yield Check("device", False, str(error))
+
+
+async def _models(settings: Settings) -> list[Check]:
+    from services.inference.registry import resolve
+
+    try:
+        selection = await resolve(settings.inference, allow_download=False)
+    except ModelError as error:
+        # The first run fetches them: nothing is wrong with this machine yet.
+        return [Check("models", None, f"not on this machine yet ({error}); 'posewire models pull'")]
+    return [
+        Check("model", True, f"{files.spec.name} {files.spec.precision} ({selection.reason})")
+        for files in (selection.detector, selection.pose)
+        if files is not None
+    ]
+
+
+def _cameras(settings: Settings) -> Iterator[Check]:
+    devices = sorted(str(path) for path in Path("/dev").glob("video*"))
+    yield Check("webcams", True if devices else None, ", ".join(devices) or "no /dev/video*")
+    for name, camera in settings.cameras.items():
+        url = settings.sources[camera.source].url
+        text = f"plays {camera.source} ({redact(url)}), {camera.policy}"
+        missing = url.startswith("/") and not Path(url).exists()
+        yield Check(f"camera {name}", not missing, text + (": does not exist" if missing else ""))
+
+
+async def _bus(settings: Settings) -> Check:
+    if settings.bus.url is None:
+        try:
+            return Check("Redis", True, f"embedded: {EmbeddedValkey.binary()}")
+        except EmbeddedServerError as error:
+            return Check("Redis", False, str(error))
+    bus = RedisBus(settings.bus.url)
+    try:
+        await bus.ping()
+    except BusUnavailable as error:
+        return Check("Redis", False, str(error))
+    finally:
+        await bus.close()
+    return Check("Redis", True, redact(settings.bus.url))
+
+
+async def _database(settings: Settings) -> Check:
+    if settings.database.url is None:
+        try:
+            return Check("Postgres", True, f"embedded: {EmbeddedPostgres.binaries() / 'postgres'}")
+        except EmbeddedServerError as error:
+            return Check("Postgres", False, str(error))
+    from services.tracker.store import Store
+
+    store = Store(settings.database)
+    try:
+        await store.checkpoint("doctor")
+    except PosewireError as error:
+        return Check("Postgres", False, str(error))
+    finally:
+        await store.close()
+    return Check("Postgres", True, redact(settings.database.url))
+
+
+def _disk(settings: Settings) -> Check:
+    folder = settings.data_dir
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free / 1e9
+    return Check("disk", free > 0.5, f"{free:.1f} GB free for {settings.data_dir}")

@@ -1,0 +1,143 @@
+"""posewire events: what is in the database."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import json
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, TextIO
+
+import asyncpg
+
+from services.launcher import runtime
+from services.launcher.options import settings_for
+from services.launcher.writers import EVENT_COLUMNS
+from shared.errors import ConfigError, StoreError, StoreUnavailable
+from shared.redact import redact
+
+_FORMATS = ("csv", "ndjson", "json")
+_COLUMNS = (
+    "seq AS frame, t, kind, coalesce(reason, '') AS reason, visit_number AS visit, track, people, "
+    "id, camera, session, occurred_at, confirmed_at, ord"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which events; None: all. Times in ISO 8601, UTC where no zone is given."""
+
+    camera: str | None = None
+    session: str | None = None
+    since: str | None = None
+    until: str | None = None
+
+
+def export(
+    config: Path | None,
+    data_dir: Path | None,
+    wanted: Filter,
+    format_: str,
+    output: Path | None,
+) -> None:
+    """Write events to ``output`` or standard output. Raises ConfigError, StoreError."""
+    if format_ not in _FORMATS:
+        raise ConfigError(f"unknown format {format_!r}; there are {', '.join(_FORMATS)}")
+    url = runtime.database_url(settings_for(config, {}, data_dir=data_dir))
+    rows = asyncio.run(_select(url, wanted))
+    if output is None:
+        _write(rows, format_, sys.stdout)
+        return
+    try:
+        with output.open("w", encoding="utf-8", newline="") as file:
+            _write(rows, format_, file)
+    except OSError as error:
+        raise ConfigError(f"{output} cannot be written: {error}") from None
+
+
+def tail(
+    config: Path | None, data_dir: Path | None, camera: str | None, lines: int, *, follow: bool
+) -> None:
+    """Print the last events, then new ones as they come. Raises StoreError."""
+    url = runtime.database_url(settings_for(config, {}, data_dir=data_dir))
+    asyncio.run(_tail(url, Filter(camera=camera), lines, follow=follow))
+
+
+async def _tail(url: str, wanted: Filter, lines: int, *, follow: bool) -> None:
+    rows = await _select(url, wanted)
+    newest = rows[-1]["ord"] if rows else 0
+    for row in rows[len(rows) - lines :] if lines else []:
+        sys.stdout.write(_line(row))
+    while follow:
+        sys.stdout.flush()
+        await asyncio.sleep(1.0)
+        rows = await _select(url, wanted, after=newest)
+        for row in rows:
+            sys.stdout.write(_line(row))
+        newest = rows[-1]["ord"] if rows else newest
+
+
+async def _select(url: str, wanted: Filter, *, after: int = 0) -> list[dict[str, Any]]:
+    conditions, values = ["ord > $1"], [after]
+    arguments: list[Any] = list(values)
+    for column, operator, value in (
+        ("camera", "=", wanted.camera),
+        ("session", "=", wanted.session),
+        ("occurred_at", ">=", _time(wanted.since)),
+        ("occurred_at", "<", _time(wanted.until)),
+    ):
+        if value is not None:
+            arguments.append(value)
+            conditions.append(f"{column} {operator} ${len(arguments)}")
+    query = f"SELECT {_COLUMNS} FROM event WHERE {' AND '.join(conditions)} ORDER BY ord"  # noqa: S608 -- only our own words
+    try:
+        connection = await asyncpg.connect(url, timeout=5)
+    except (OSError, asyncpg.PostgresError, asyncio.TimeoutError) as error:
+        raise StoreUnavailable(
+            f"the database at {redact(url)} does not answer: {redact(str(error))}"
+        ) from None
+    try:
+        return [dict(row) for row in await connection.fetch(query, *arguments)]
+    except asyncpg.UndefinedTableError:
+        raise StoreError("the database has no events yet: no tracker has run on it") from None
+    finally:
+        await connection.close()
+
+
+def _time(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(f"{text!r} is no time; expected e.g. 2026-01-31T08:00:00+00:00") from None
+    return time if time.tzinfo else time.replace(tzinfo=timezone.utc)
+
+
+def _write(rows: Iterable[dict[str, Any]], format_: str, output: TextIO) -> None:
+    if format_ == "csv":
+        writer = csv.writer(output, lineterminator="\n")
+        writer.writerow(EVENT_COLUMNS)
+        for row in rows:
+            writer.writerow(f"{row[c]:.3f}" if c == "t" else row[c] for c in EVENT_COLUMNS)
+        return
+    plain = [{k: v if isinstance(v, (int, float)) else str(v) for k, v in r.items()} for r in rows]
+    if format_ == "json":
+        json.dump(plain, output, indent=1)
+        output.write("\n")
+        return
+    for entry in plain:
+        output.write(json.dumps(entry) + "\n")
+
+
+def _line(row: dict[str, Any]) -> str:
+    when = row["occurred_at"].astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    reason = f" ({row['reason']})" if row["reason"] else ""
+    return (
+        f"{when}  {row['camera']:<10} {row['kind']:<8}{reason:<20} "
+        f"visit {row['visit']}, {row['people']} people now\n"
+    )

@@ -1,0 +1,57 @@
+"""posewire run: one service in the foreground."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from services.launcher.options import settings_for
+from shared.bus import RedisBus
+from shared.errors import ConfigError
+from shared.settings import Settings
+from shared.telemetry import configure_logging, serve_metrics
+from shared.worker import until_stopped
+
+SERVICES = ("capture", "inference", "tracker", "api")
+_NEED_DATABASE = ("tracker", "api")
+
+
+def run(
+    service: str, config: Path | None, overrides: Mapping[str, Any], *, source: str | None = None
+) -> None:
+    """Run ``service`` until it is told to stop. Raises PosewireError where it cannot."""
+    if service not in SERVICES:
+        raise ConfigError(f"unknown service {service!r}; there are {', '.join(SERVICES)}")
+    settings = settings_for(config, overrides, source=source)
+    configure_logging(settings.telemetry, service=service)
+    if settings.bus.url is None:
+        raise ConfigError(
+            "bus.url is not set: a service alone needs a Redis or Valkey, e.g. "
+            "POSEWIRE_BUS__URL=redis://localhost. 'posewire up' starts one by itself."
+        )
+    if service in _NEED_DATABASE and settings.database.url is None:
+        raise ConfigError(
+            "database.url is not set: the service needs a Postgres, e.g. "
+            "POSEWIRE_DATABASE__URL=postgresql://localhost/posewire"
+        )
+    asyncio.run(until_stopped(_serve(service, settings, settings.bus.url)))
+
+
+async def _serve(service: str, settings: Settings, url: str) -> None:
+    module = importlib.import_module(f"services.{service}.service")
+    log = structlog.get_logger(__name__)
+    bus = RedisBus(url)
+    # The gateway serves its metrics on its own port.
+    metrics = None if service == "api" else serve_metrics(settings.telemetry, service)
+    log.info("service.started", metrics_port=metrics[1] if metrics else None)
+    try:
+        await module.run(settings, bus)
+    finally:
+        await bus.close()
+        if metrics is not None:
+            metrics[0].shutdown()

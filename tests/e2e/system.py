@@ -1,0 +1,143 @@
+"""The running system: embedded servers and ``posewire up`` as real processes."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import asyncpg
+import psutil
+import pytest
+
+from services.launcher.embedded import EmbeddedPostgres, EmbeddedValkey
+
+ROOT = Path(__file__).resolve().parents[2]
+POSEWIRE = [sys.executable, "-m", "services.launcher.cli"]
+COLUMNS = ["frame", "t", "kind", "reason", "visit", "track", "people"]
+
+
+class System:
+    """Valkey, Postgres and the four services, playing one file once, lossless."""
+
+    def __init__(
+        self, folder: Path, video: Path, environment: dict[str, str], *, window: int = 48
+    ) -> None:
+        self.folder = folder
+        self.valkey = EmbeddedValkey(folder / "valkey")
+        self.postgres = EmbeddedPostgres(folder / "postgres")
+        self._environment = os.environ | environment
+        self._up: subprocess.Popen[bytes] | None = None
+        self._config = folder / "posewire.toml"
+        self._config.write_text(
+            f"data_dir = {json.dumps(str(folder / 'data'))}\n"
+            f"[bus]\nurl = {json.dumps(self.valkey.url)}\nlossless_window = {window}\n"
+            f"[database]\nurl = {json.dumps(self.postgres.url)}\n"
+            "[api]\nport = 0\n"
+            f"[sources.video]\nurl = {json.dumps(str(video))}\n"
+            '[cameras.main]\nsource = "video"\npolicy = "lossless"\n'
+        )
+
+    async def start(self) -> None:
+        """Start the servers, then the services."""
+        await self.valkey.start()
+        await self.postgres.start()
+        with (self.folder / "up.log").open("wb") as log:
+            self._up = subprocess.Popen(
+                [*POSEWIRE, "up", "--config", str(self._config)],
+                env=self._environment, stdout=log, stderr=log, cwd=self.folder,
+            )  # fmt: skip
+
+    async def stop(self) -> None:
+        """Stop everything."""
+        if self._up is not None:
+            self._up.send_signal(signal.SIGINT)
+            try:
+                self._up.wait(10)
+            finally:
+                self._up.kill()
+                self._up.wait()
+        await self.valkey.stop()
+        await self.postgres.stop()
+
+    def service(self, name: str) -> psutil.Process | None:
+        """Return the process of a service."""
+        assert self._up is not None
+        for process in psutil.Process(self._up.pid).children(recursive=True):
+            try:
+                if name in process.cmdline():
+                    return process
+            except psutil.NoSuchProcess:
+                continue
+        return None
+
+    async def kill(self, name: str) -> None:
+        """kill -9 a service, "valkey" or "postgres"; the two servers are started again."""
+        if name in ("valkey", "postgres"):
+            server = self.valkey if name == "valkey" else self.postgres
+            assert server.pid is not None
+            os.kill(server.pid, signal.SIGKILL)
+            await asyncio.sleep(0.5)
+            await server.start()
+            return
+        process = self.service(name)
+        assert process is not None, f"{name} does not run"
+        process.kill()
+
+    async def committed(self) -> tuple[int, bool]:
+        """Return the last committed frame, -1 for none, and whether the session's end is, too."""
+        try:
+            connection = await asyncpg.connect(self.postgres.url)
+        except (OSError, asyncpg.PostgresError):
+            return -1, False
+        try:
+            row = await connection.fetchrow("SELECT seq, ended FROM checkpoint")
+            return (row["seq"], row["ended"]) if row else (-1, False)
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            return -1, False
+        finally:
+            await connection.close()
+
+    async def until(self, condition: Callable[[int, bool], bool], timeout: float = 120) -> None:
+        """Wait until ``condition`` holds for what ``committed`` returns."""
+        deadline = time.monotonic() + timeout
+        while not condition(*(state := await self.committed())):
+            if time.monotonic() > deadline:
+                pytest.fail(f"committed {state} after {timeout} s; {self.logs()}")
+            await asyncio.sleep(0.1)
+
+    def logs(self) -> str:
+        """Return the ends of all logs."""
+        files = sorted(self.folder.rglob("*.log"))
+        return "\n".join(f"--- {f.name}\n{f.read_text(errors='replace')[-3000:]}" for f in files)
+
+    async def rows(self) -> list[dict[str, str]]:
+        """Return the events in Postgres as strings, in the columns of events.csv."""
+        connection = await asyncpg.connect(self.postgres.url)
+        try:
+            found = await connection.fetch(
+                "SELECT seq AS frame, t, kind, coalesce(reason, '') AS reason, "
+                "visit_number AS visit, track, people FROM event ORDER BY ord"
+            )
+        finally:
+            await connection.close()
+        return [{k: f"{row[k]:.3f}" if k == "t" else str(row[k]) for k in COLUMNS} for row in found]
+
+
+def analyze(video: Path, folder: Path, environment: dict[str, str]) -> list[dict[str, str]]:
+    """Return the events that ``posewire analyze`` writes for ``video``."""
+    events = folder / "events.csv"
+    done = subprocess.run(
+        [*POSEWIRE, "analyze", str(video), "--events", str(events)],
+        env=os.environ | environment, capture_output=True, text=True, check=False, cwd=folder,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    with events.open(newline="") as file:
+        return list(csv.DictReader(file))

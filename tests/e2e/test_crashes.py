@@ -1,0 +1,35 @@
+"""kill -9 of each part in the middle of a lossless run: the rows are those of a quiet run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.system import System, analyze
+
+
+@pytest.mark.slow
+async def test_every_part_may_die_in_the_middle(
+    clip: Path,
+    new_system: Callable[..., System],
+    tmp_path: Path,
+    models_environment: dict[str, str],
+) -> None:
+    expected = analyze(clip, tmp_path, models_environment)
+    assert expected
+    system = new_system(clip, window=6)
+    await system.start()
+    last = -1
+    for part in ("capture", "inference", "tracker", "api", "valkey", "postgres"):
+        seen = last
+        # Each dies while frames are on their way, and only after the run went on.
+        await system.until(lambda seq, _ended, seen=seen: seq > seen + 5)
+        before, ended = await system.committed()
+        assert not ended, f"the run was over before {part} could be killed"
+        await system.kill(part)
+        last = max(before, last)
+    await system.until(lambda _seq, ended: ended, timeout=240)
+    assert await system.rows() == expected
+    assert system.service("api") is not None
