@@ -10,9 +10,12 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from hypothesis import settings
 
 from services.launcher.embedded import EmbeddedPostgres, EmbeddedValkey
 
+settings.register_profile("posewire", deadline=None)  # shared machines stall now and then
+settings.load_profile("posewire")
 ROOT = Path(__file__).resolve().parents[1]
 _numbers = itertools.count()
 

@@ -76,6 +76,7 @@ def match_people(
     height, width = picture
     scale = np.array([width, height, 1], dtype=np.float32)
     pairs = _pair(boxes, skeletons.points)
+    skeletons = _join_pieces(boxes, skeletons, pairs)
     people = []
     for index, box in enumerate(boxes):
         mine = pairs.get(index)
@@ -95,19 +96,41 @@ def match_people(
     return tuple(sorted(people, key=lambda person: -person.score))
 
 
+def _join_pieces(boxes: Array, skeletons: Skeletons, pairs: dict[int, int]) -> Skeletons:
+    """Add pieces to the skeleton of the box they lie in.
+
+    All limbs hang on the neck: where it is out of sight, one person's legs are pieces apart.
+    """
+    points = skeletons.points.copy()
+    owned = set(pairs.values())
+    for piece in range(len(points)):
+        has = points[piece, :, 2] > 0
+        if piece in owned or has.sum() >= _LEAST_POINTS_ALONE:
+            continue
+        for box, mine in pairs.items():
+            apart = not (has & (points[mine, :, 2] > 0)).any()
+            if apart and _inside(points[piece], boxes[box]) == 1.0:
+                points[mine, has] = points[piece, has]
+                break
+    return Skeletons(points, skeletons.scores)
+
+
+def _inside(skeleton: Array, box: Array) -> float:
+    """Return the share of a skeleton's keypoints in a box."""
+    seen = skeleton[skeleton[:, 2] > 0, :2]
+    return float(((seen >= box[:2]) & (seen <= box[2:4])).all(1).mean()) if len(seen) else 0.0
+
+
 def _pair(boxes: Array, points: Array) -> dict[int, int]:
     """Pair boxes with skeletons, best pair first: {box: skeleton}."""
     candidates = []
     for i, box in enumerate(boxes):
         for j, skeleton in enumerate(points):
             seen = skeleton[skeleton[:, 2] > 0]
-            inside = (
-                (seen[:, 0] >= box[0]) & (seen[:, 0] <= box[2])
-                & (seen[:, 1] >= box[1]) & (seen[:, 1] <= box[3])
-            ).mean()  # fmt: skip
+            inside = _inside(skeleton, box)
             if inside >= _INSIDE:
                 overlap = _iou(box[:4], _tight_box(seen))
-                candidates.append((float(inside) * (0.2 + overlap), i, j))
+                candidates.append((inside * (0.2 + overlap), i, j))
     pairs: dict[int, int] = {}
     taken: set[int] = set()
     for _value, i, j in sorted(candidates, reverse=True):

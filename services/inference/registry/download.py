@@ -67,7 +67,7 @@ async def _fetch(
         try:
             await _fetch_one(client, url, file, target, progress)
         except (httpx.HTTPError, OSError) as error:
-            failures.append(f"{url}: {str(error) or type(error).__name__}")
+            failures.append(f"{httpx.URL(url).host}: {str(error) or type(error).__name__}")
         else:
             return
     raise ModelError(f"{file.name} cannot be downloaded: " + "; ".join(failures))

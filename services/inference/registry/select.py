@@ -57,7 +57,7 @@ async def _auto(
         pose = await _have(POSE, settings, progress, allow_download)
     except _NotHere as error:
         reason = f"the Open Model Zoo pair cannot be had ({error}), so MoveNet"
-        _log.warning("models.fallback", reason=reason)
+        _log.info("models.fallback", reason=reason)
         try:
             return Selection(None, await _have(MOVENET, settings, progress, allow_download), reason)
         except _NotHere as second:

@@ -1,0 +1,122 @@
+"""Boxes and skeletons correct each other; detector and MoveNet outputs are read right."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from services.inference.detector import read_detections
+from services.inference.imaging import View, decode_jpeg
+from services.inference.people import match_people, merge_skeletons, oks
+from services.inference.poses import movenet
+from services.inference.poses.paf import Skeletons
+from shared.skeleton import INDEX
+from tests.unit.inference.test_paf import person
+
+PICTURE = (480, 640)
+
+
+def skeletons(*places: tuple[float, float, float], score: float = 0.8) -> Skeletons:
+    points = np.zeros((len(places), 18, 3), dtype=np.float32)
+    for row, place in enumerate(places):
+        points[row, :, :2] = person(*place)
+        points[row, :, 2] = score
+    return Skeletons(points, np.full(len(places), score, dtype=np.float32))
+
+
+def box(x: float, top: float, height: float, score: float = 0.9) -> list[float]:
+    return [x - 0.2 * height, top, x + 0.2 * height, top + height, score]
+
+
+def boxes(*rows: list[float]) -> np.ndarray:
+    return np.array(rows, dtype=np.float32).reshape(-1, 5)
+
+
+def test_a_skeleton_belongs_to_its_box() -> None:
+    (found,) = match_people(boxes(box(300, 100, 200)), skeletons((300, 100, 200)), PICTURE, 0.4)
+    assert found.score == pytest.approx(0.9)
+    assert len(found.keypoints) == 18
+    assert found.keypoints[INDEX["neck"]][:2] == pytest.approx((300 / 640, 140 / 480), abs=1e-4)
+
+
+def test_a_box_without_a_skeleton_counts_for_less() -> None:
+    (found,) = match_people(boxes(box(300, 100, 200)), skeletons(), PICTURE, 0.4)
+    assert found.keypoints == ()
+    assert found.score < 0.9
+
+
+def test_a_skeleton_without_a_box_becomes_a_person() -> None:
+    (found,) = match_people(boxes(), skeletons((300, 100, 200)), PICTURE, 0.4)
+    x0, y0, x1, y1 = found.box
+    assert x0 < 270 / 640 < 330 / 640 < x1
+    assert y0 < 112 / 480 < 292 / 480 < y1
+
+
+def test_two_skeletons_in_one_box_are_two_people() -> None:
+    wide = boxes([200, 90, 420, 310, 0.9])
+    found = match_people(wide, skeletons((260, 100, 200), (360, 100, 200)), PICTURE, 0.4)
+    assert len(found) == 2
+    assert all(len(p.keypoints) == 18 for p in found)
+
+
+def test_a_piece_of_somebody_is_nobody() -> None:
+    piece = skeletons((300, 100, 200))
+    piece.points[0, 4:] = 0
+    assert match_people(boxes(), piece, PICTURE, 0.4) == ()
+
+
+def test_pieces_in_one_box_are_one_person() -> None:
+    # Without a neck nothing connects the legs.
+    pieces = skeletons((300, 100, 200), (300, 100, 200))
+    pieces.points[0, [i for i in range(18) if i not in range(8, 11)]] = 0
+    pieces.points[1, [i for i in range(18) if i not in range(11, 14)]] = 0
+    (found,) = match_people(boxes(box(300, 100, 200)), pieces, PICTURE, 0.4)
+    assert sum(score > 0 for _x, _y, score in found.keypoints) == 6
+
+
+def test_skeletons_of_two_regions_are_merged() -> None:
+    double = skeletons((300, 100, 200), (302, 101, 199), (500, 100, 200))
+    assert len(merge_skeletons(double).points) == 2
+
+
+def test_oks_is_one_for_the_same_and_falls_with_distance() -> None:
+    here, near, far = skeletons((300, 100, 200), (306, 100, 200), (400, 100, 200)).points
+    assert oks(here, here) == pytest.approx(1)
+    assert 0.5 < oks(here, near) < 1
+    assert oks(here, far) < 0.1
+    assert oks(here, np.zeros_like(here)) == 0
+
+
+def test_detections_are_read_clipped_and_sorted() -> None:
+    rows = np.array(
+        [
+            [0, 1, 0.5, 0.5, 0.5, 0.75, 1.2],
+            [0, 1, 0.9, -0.1, 0.0, 0.25, 0.5],
+            [0, 2, 0.9, 0.0, 0.0, 1.0, 1.0],  # another class
+            [0, 1, 0.1, 0.0, 0.0, 1.0, 1.0],  # too unsure
+            [0, 1, 0.9, 0.3, 0.3, 0.3, 0.9],  # no width
+            [0, 1, np.nan, 0.0, 0.0, 1.0, 1.0],
+            [-1, 0, 0, 0, 0, 0, 0],
+            [0, 1, 0.9, 0.0, 0.0, 1.0, 1.0],  # left over from before
+        ],
+        dtype=np.float32,
+    )[None, None]
+    view = View(0, 0, 544 / 640, 320 / 480)
+    found = read_detections(rows, (320, 544), view, PICTURE, 0.3)
+    np.testing.assert_allclose(found, [[0, 0, 160, 240, 0.9], [320, 240, 480, 480, 0.5]], atol=1e-3)
+
+
+def test_movenet_is_read_in_its_own_order() -> None:
+    output = np.zeros((1, 6, 56), dtype=np.float32)
+    output[0, 2, 51:] = (0.1, 0.2, 0.9, 0.6, 0.48)  # y0, x0, y1, x1, score
+    output[0, 2, :51] = np.tile((0.5, 0.25, 0.9), 17)  # y, x, score
+    output[0, 2, 2] = 0.1  # an unsure nose
+    found, poses = movenet.decode(output, (200, 400), 0.3)
+    np.testing.assert_allclose(found, [[80, 20, 240, 180, 0.8]], rtol=1e-5)
+    np.testing.assert_allclose(poses.points[0, INDEX["l_knee"]], [100, 100, 0.9], rtol=1e-5)
+    np.testing.assert_array_equal(poses.points[0, INDEX["nose"]], 0)
+
+
+@pytest.mark.parametrize("data", [b"", b"not a picture", b"\xff\xd8\xff\xe0" + bytes(50)])
+def test_broken_pictures_are_none(data: bytes) -> None:
+    assert decode_jpeg(data) is None
