@@ -27,7 +27,7 @@ class MemoryBus(Bus):
         self._values: dict[str, tuple[bytes, float]] = {}
         self._owners: dict[str, tuple[object, float]] = {}
         self._last_id = (0, 0)
-        self._changed = asyncio.Condition()
+        self._waiting: set[asyncio.Future[None]] = set()
 
     @property
     def epoch(self) -> int:
@@ -53,8 +53,9 @@ class MemoryBus(Bus):
         last_ms, count = self._last_id
         self._last_id = (now, 0) if now > last_ms else (last_ms, count + 1)
         self._streams[key].append((self._last_id, data, payload))
-        async with self._changed:
-            self._changed.notify_all()
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_result(None)
         return _text(self._last_id)
 
     async def publish(
@@ -78,18 +79,17 @@ class MemoryBus(Bus):
 
     async def wait(self, key: str, position: str, block_s: float) -> list[_Raw]:
         """Like ``after``, waiting for the first entry."""
-        self.check()
-
-        async def arrival() -> None:
-            async with self._changed:
-                await self._changed.wait_for(lambda: self.away or bool(self.after(key, position)))
-
-        if not self.after(key, position):
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + block_ms(block_s) / 1000
+        while not (found := self.after(key, position)) and loop.time() < deadline:
+            arrival: asyncio.Future[None] = loop.create_future()
+            self._waiting.add(arrival)
             try:
-                await asyncio.wait_for(arrival(), block_ms(block_s) / 1000)
-            except asyncio.TimeoutError:
-                return []
-        return self.after(key, position)
+                # Not wait_for: before Python 3.12 it can swallow a cancellation.
+                await asyncio.wait({arrival}, timeout=deadline - loop.time())
+            finally:
+                self._waiting.discard(arrival)
+        return found
 
     async def last(self, key: str) -> Entry | None:
         self.check()
