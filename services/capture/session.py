@@ -1,0 +1,77 @@
+"""One uninterrupted run of one source, and its place in it."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import dataclass, field
+from typing import Literal
+
+from services.capture.sources import Picture
+from shared.messages import FrameHeader, Policy, SessionEnd
+
+EndReason = Literal["ended", "switched", "failed"]
+
+
+@dataclass(slots=True)
+class Session:
+    """A session, up to which frame it has come, and whether its end has been said."""
+
+    camera: str
+    source: str
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    # Whole milliseconds, so that the start can be computed back from any frame.
+    started_at: float = field(default_factory=lambda: round(time.time(), 3))
+    next_seq: int = 0
+    t: float = 0.0
+    """Time of the last frame, in seconds since the session began."""
+    ended: bool = False
+    """SessionEnd stands in the stream."""
+    committed: bool = False
+    """The tracker has committed the end: nothing of this session can be lost any more."""
+
+    @classmethod
+    def of(cls, message: FrameHeader | SessionEnd) -> Session:
+        """Return the session of the last message that was published of it."""
+        ended = isinstance(message, SessionEnd)
+        return cls(
+            camera=message.camera,
+            source=message.source,
+            id=message.session,
+            started_at=round(message.captured_at - message.t, 3),
+            next_seq=message.frames if isinstance(message, SessionEnd) else message.seq + 1,
+            t=message.t,
+            ended=ended,
+        )
+
+    def header(self, picture: Picture, policy: Policy, fps: float) -> FrameHeader:
+        """Return the header of ``picture``."""
+        return FrameHeader(
+            camera=self.camera,
+            session=self.id,
+            seq=picture.index,
+            t=picture.t,
+            captured_at=self.started_at + picture.t,
+            width=picture.width,
+            height=picture.height,
+            source=self.source,
+            policy=policy,
+            fps=fps,
+            file=picture.file,
+        )
+
+    def passed(self, picture: Picture) -> None:
+        """Note that ``picture`` is the last one so far."""
+        self.next_seq, self.t = picture.index + 1, picture.t
+
+    def end(self, reason: EndReason) -> SessionEnd:
+        """Return the message that ends the session after its last frame so far."""
+        return SessionEnd(
+            camera=self.camera,
+            session=self.id,
+            frames=self.next_seq,
+            t=self.t,
+            captured_at=self.started_at + self.t,
+            reason=reason,
+            source=self.source,
+        )

@@ -1,0 +1,156 @@
+"""Models: found, fetched, checked, refused; devices that are not there."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import shutil
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from services.inference.engines import choose_device, open_engine
+from services.inference.registry import DETECTOR, MOVENET, POSE, find, find_spec, pull, resolve
+from services.inference.registry.catalogue import FileSpec, ModelSpec
+from services.inference.registry.store import ModelFiles
+from shared.errors import DeviceError, ModelError
+from shared.settings import InferenceSettings
+
+DATA = bytes(range(256)) * 4000
+DIGEST = hashlib.sha256(DATA).hexdigest()
+
+
+@pytest.fixture
+def inference(tmp_path: Path) -> InferenceSettings:
+    return InferenceSettings(cache_dir=tmp_path / "cache")
+
+
+class Server:
+    """Serves DATA over HTTP; the first answers break off, as a bad line would."""
+
+    def __init__(self) -> None:
+        self.requests: list[str] = []
+        self.break_off = 0
+        self.data = DATA
+        self.url = ""
+
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        self.requests.append(head)
+        start = int(head.split("range: bytes=")[1].split("-")[0]) if "range:" in head else 0
+        body = self.data[start:]
+        status = "206 Partial Content" if start else "200 OK"
+        writer.write(f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode())
+        if self.break_off:
+            self.break_off -= 1
+            body = body[: len(body) // 3]
+        writer.write(body)
+        await writer.drain()
+        writer.close()
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Server]:
+    server = Server()
+    listening = await asyncio.start_server(server.handle, "127.0.0.1")
+    port = listening.sockets[0].getsockname()[1]
+    server.url = f"http://127.0.0.1:{port}/model.xml"
+    yield server
+    listening.close()
+    await listening.wait_closed()
+
+
+def spec(url: str) -> ModelSpec:
+    file = FileSpec("model.xml", (DIGEST,), (url,))
+    return ModelSpec("some-model", "ssd", "FP16", (file,), "Apache-2.0", 1.0)
+
+
+async def test_a_download_is_kept_and_not_repeated(
+    server: Server, inference: InferenceSettings
+) -> None:
+    progress: list[tuple[str, int, int]] = []
+    files = await pull(spec(server.url), inference, lambda *step: progress.append(step))
+    assert files.path.read_bytes() == DATA
+    assert progress[-1] == ("model.xml", len(DATA), len(DATA))
+    await pull(spec(server.url), inference)
+    assert len(server.requests) == 1
+    assert [p.name for p in files.path.parent.iterdir()] == ["model.xml"]
+
+
+async def test_a_broken_download_is_resumed(server: Server, inference: InferenceSettings) -> None:
+    server.break_off = 1
+    with pytest.raises(ModelError, match="cannot be downloaded"):
+        await pull(spec(server.url), inference)
+    files = await pull(spec(server.url), inference)
+    assert files.path.read_bytes() == DATA
+    assert "range: bytes=" in server.requests[1]
+
+
+async def test_a_wrong_file_is_refused_and_thrown_away(
+    server: Server, inference: InferenceSettings
+) -> None:
+    server.data = b"something else"
+    with pytest.raises(ModelError, match=f"expected sha256 {DIGEST}"):
+        await pull(spec(server.url), inference)
+    server.data = DATA
+    assert (await pull(spec(server.url), inference)).path.read_bytes() == DATA
+
+
+async def test_a_host_that_refuses_is_named(inference: InferenceSettings) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+        with pytest.raises(ModelError, match=r"model\.xml cannot be downloaded: 127\.0\.0\.1"):
+            await pull(spec(f"http://127.0.0.1:{port}/model.xml"), inference)
+
+
+async def test_nothing_on_this_machine_and_no_download(inference: InferenceSettings) -> None:
+    with pytest.raises(ModelError, match=r"no pose model can be had.*POSEWIRE_MODELS_DIR"):
+        await resolve(inference, allow_download=False)
+
+
+async def test_the_zoo_pair_is_taken_where_it_is(models_dir: Path, tmp_path: Path) -> None:
+    settings = InferenceSettings(models_dir=models_dir, cache_dir=tmp_path)
+    selection = await resolve(settings, allow_download=False)
+    assert selection.detector is not None
+    assert (selection.detector.spec.name, selection.pose.spec.name) == (DETECTOR, POSE)
+
+
+def test_unknown_models_and_precisions_are_named() -> None:
+    with pytest.raises(ModelError, match=f"did you mean '{MOVENET}'"):
+        find_spec("movenet-multipose-lightening", "FP16")
+    assert find_spec(MOVENET, "FP32").precision == "FP16"
+
+
+def test_a_damaged_file_is_refused(models_dir: Path, tmp_path: Path) -> None:
+    folder = tmp_path / DETECTOR / "FP16-INT8"
+    shutil.copytree(models_dir / DETECTOR / "FP16-INT8", folder)
+    weights = folder / f"{DETECTOR}.bin"
+    weights.chmod(0o644)
+    weights.write_bytes(weights.read_bytes()[:-100])
+    settings = InferenceSettings(models_dir=tmp_path, cache_dir=tmp_path / "cache")
+    with pytest.raises(ModelError, match=r"damaged or of an unknown release: expected sha256"):
+        find(find_spec(DETECTOR, "FP16-INT8"), settings)
+
+
+def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.xml"
+    path.write_text("<not a model>")
+    files = ModelFiles(spec("http://nowhere/"), path)
+    with pytest.raises(ModelError, match="is not a model OpenVINO can read"):
+        open_engine(files, InferenceSettings(device="CPU"))
+
+
+@pytest.mark.parametrize("device", ["GPU", "NPU", "MYRIAD"])
+def test_a_missing_device_is_named_or_replaced(device: str) -> None:
+    import openvino
+
+    if any(name.startswith(device) for name in openvino.Core().available_devices):
+        pytest.skip(f"this machine has a {device}")
+    with pytest.raises(DeviceError, match=f"device {device} is not on this machine.*CPU"):
+        choose_device(InferenceSettings(device=device))
+    chosen, why = choose_device(InferenceSettings(device=device, fallback=True))
+    assert chosen == "CPU"
+    assert f"device {device} is not on this machine" in why

@@ -1,0 +1,102 @@
+"""The real pipeline on real pictures."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from services.inference.pipeline import PersonPipeline
+from services.inference.registry import MOVENET
+from shared.errors import ModelError
+from shared.settings import InferenceSettings
+
+CLIP = Path(__file__).resolve().parents[3] / "services" / "launcher" / "assets" / "people.mp4"
+
+
+def jpeg(image: np.ndarray) -> bytes:
+    return cv2.imencode(".jpg", image)[1].tobytes()
+
+
+@pytest.fixture(scope="module")
+def frames() -> dict[int, bytes]:
+    """Frames of the sample clip: empty ones, one person, three people."""
+    reader = cv2.VideoCapture(str(CLIP))
+    pictures = {}
+    for index in range(230):
+        found, image = reader.read()
+        assert found
+        if index in (0, 5, 18, 50, 229):
+            pictures[index] = jpeg(image)
+    return pictures
+
+
+async def open_pipeline(**options: object) -> PersonPipeline:
+    try:
+        return await PersonPipeline.open(InferenceSettings(device="CPU", **options))
+    except ModelError as error:
+        pytest.skip(f"no models here: {error}")
+
+
+@pytest.fixture
+async def zoo(models_dir: Path) -> AsyncIterator[PersonPipeline]:
+    pipeline = await open_pipeline(models_dir=models_dir)
+    yield pipeline
+    await pipeline.close()
+
+
+@pytest.fixture
+async def movenet() -> AsyncIterator[PersonPipeline]:
+    pipeline = await open_pipeline(model=MOVENET)
+    yield pipeline
+    await pipeline.close()
+
+
+async def test_people_are_found_with_skeletons_and_nobody_where_nobody_is(
+    zoo: PersonPipeline, frames: dict[int, bytes]
+) -> None:
+    found = await zoo.examine(frames[50])
+    assert len([p for p in found.persons if p.score > 0.5]) == 3
+    assert all(len(p.keypoints) == 18 for p in found.persons if p.score > 0.5)
+    assert found.detector is not None
+    assert found.pose is not None
+    assert found.pose.device == "CPU"
+    assert found.pose.ms > 0
+    for empty in (0, 5, 229):
+        findings = await zoo.examine(frames[empty])
+        assert [p for p in findings.persons if p.score > 0.4] == []
+        assert findings.pose is None, "the pose network ran on an empty frame"
+
+
+async def test_movenet_finds_them_too(movenet: PersonPipeline, frames: dict[int, bytes]) -> None:
+    found = await movenet.examine(frames[50])
+    assert len([p for p in found.persons if p.score > 0.5]) == 3
+    assert (await movenet.examine(frames[0])).pose is None
+
+
+async def test_the_same_picture_gives_the_same_answer_whatever_else_runs(
+    zoo: PersonPipeline, frames: dict[int, bytes]
+) -> None:
+    alone = {index: (await zoo.examine(data)).persons for index, data in frames.items()}
+    many = await asyncio.gather(*(zoo.examine(frames[i]) for i in list(frames) * 4))
+    for index, findings in zip(list(frames) * 4, many, strict=True):
+        assert findings.persons == alone[index]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (9000, 12000), (1, 500), (700, 2)])
+async def test_pictures_of_any_size(zoo: PersonPipeline, size: tuple[int, int]) -> None:
+    findings = await zoo.examine(jpeg(np.zeros((*size, 3), dtype=np.uint8)))
+    assert findings.error is None
+    assert [p for p in findings.persons if p.score > 0.5] == []
+
+
+async def test_a_broken_picture_is_told(zoo: PersonPipeline, frames: dict[int, bytes]) -> None:
+    for data in (b"", b"no picture", frames[50][:20]):
+        findings = await zoo.examine(data)
+        assert findings.persons == ()
+        assert findings.error is not None
+        assert "not a picture" in findings.error

@@ -1,0 +1,166 @@
+"""The inference worker on the in-memory bus: order, no loss, live skipping."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+
+from services.inference.pipeline import Findings
+from services.inference.service import serve
+from shared.bus import MemoryBus, keys
+from shared.messages import FrameHeader, Person, Policy, PoseResult, SessionEnd
+from shared.settings import Settings
+from shared.worker import run_cameras
+
+FRAMES = keys.frames("door")
+POSES = keys.poses("door")
+
+
+class Examiner:
+    """Finds as many people as the picture's one byte says, after a while."""
+
+    def __init__(self, most_s: float = 0.01) -> None:
+        self.most_s = most_s
+        self.at_once = 0
+        self.most_at_once = 0
+
+    async def examine(self, jpeg: bytes) -> Findings:
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        await asyncio.sleep(random.uniform(0, self.most_s))
+        self.at_once -= 1
+        if not jpeg:
+            return Findings((), None, None, 0.0, "not a picture")
+        return Findings((Person(box=(0, 0, 1, 1), score=0.9),) * jpeg[0], None, None, 1.0)
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return Settings(cameras={"door": {"source": "demo"}})
+
+
+def header(seq: int, policy: Policy = "lossless", session: str = "s") -> FrameHeader:
+    return FrameHeader(
+        camera="door", session=session, seq=seq, t=seq / 10, captured_at=seq / 10,
+        width=64, height=48, source="demo", policy=policy,
+    )  # fmt: skip
+
+
+async def put(bus: MemoryBus, seqs: range, policy: Policy = "lossless") -> None:
+    for seq in seqs:
+        await bus.publish(FRAMES, header(seq, policy), maxlen=1000, payload=bytes([seq % 5]))
+
+
+async def results(bus: MemoryBus) -> list[PoseResult]:
+    entries = await bus.reader(POSES).read(count=1000, block_s=0.001)
+    return [entry.message for entry in entries if isinstance(entry.message, PoseResult)]
+
+
+async def until(bus: MemoryBus, seq: int) -> None:
+    for _ in range(2000):
+        last = await bus.last(POSES)
+        if last and isinstance(last.message, PoseResult) and last.message.frame.seq >= seq:
+            return
+        await asyncio.sleep(0.005)
+    pytest.fail(f"frame {seq} did not come within 10 s")
+
+
+class Running:
+    """The worker as a task, stopped on exit."""
+
+    def __init__(self, settings: Settings, bus: MemoryBus, examiner: Examiner) -> None:
+        self._main = run_cameras(["door"], lambda name: serve(name, settings, bus, examiner))
+
+    async def __aenter__(self) -> None:
+        self._task = asyncio.create_task(self._main)
+
+    async def __aexit__(self, *_details: object) -> None:
+        assert not self._task.done()
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+
+async def test_lossless_frames_come_out_in_order_several_at_once(settings: Settings) -> None:
+    bus, examiner = MemoryBus(), Examiner()
+    await put(bus, range(100))
+    async with Running(settings, bus, examiner):
+        await until(bus, 99)
+    found = await results(bus)
+    assert [r.frame.seq for r in found] == list(range(100))
+    assert [len(r.persons) for r in found] == [seq % 5 for seq in range(100)]
+    assert 1 < examiner.most_at_once <= settings.inference.in_flight
+
+
+async def test_live_takes_the_newest_and_counts_the_rest(settings: Settings) -> None:
+    bus = MemoryBus()
+    async with Running(settings, bus, Examiner(most_s=0.1)):
+        for seq in range(60):
+            await put(bus, range(seq, seq + 1), "live")
+            await asyncio.sleep(0.005)
+        await until(bus, 59)
+    found = await results(bus)
+    seqs = [r.frame.seq for r in found]
+    assert seqs == sorted(set(seqs))
+    assert len(seqs) < 40
+    assert sum(r.skipped for r in found) + len(seqs) == 60
+
+
+async def test_the_end_of_a_session_follows_its_frames(settings: Settings) -> None:
+    bus = MemoryBus()
+    await put(bus, range(10))
+    end = SessionEnd(camera="door", session="s", frames=10, t=0.9, captured_at=0.9)
+    end_id = await bus.publish(FRAMES, end, maxlen=1000)
+    await bus.publish(FRAMES, header(0, session="next"), maxlen=1000, payload=b"\x01")
+    async with Running(settings, bus, Examiner()):
+        for _ in range(500):
+            if await bus.length(POSES) == 12:
+                break
+            await asyncio.sleep(0.01)
+    entries = await bus.reader(POSES).read(count=1000)
+    kinds = [type(entry.message) for entry in entries]
+    assert kinds == [PoseResult] * 10 + [SessionEnd, PoseResult]
+    assert isinstance(entries[10].message, SessionEnd)
+    assert entries[10].message.frame_id == end_id
+
+
+async def test_a_new_worker_goes_on_after_what_was_published(settings: Settings) -> None:
+    bus = MemoryBus()
+    await put(bus, range(40))
+    for stop_at in (10, 25, 39):
+        async with Running(settings, bus, Examiner()):
+            await until(bus, stop_at)
+    assert [r.frame.seq for r in await results(bus)] == list(range(40))
+
+
+@pytest.mark.parametrize("keep_data", [True, False])
+async def test_a_restarted_bus_loses_no_frame(settings: Settings, keep_data: bool) -> None:
+    bus = MemoryBus()
+    await put(bus, range(20))
+    seen: set[int] = set()
+    async with Running(settings, bus, Examiner()):
+        await until(bus, 10)
+        seen |= {r.frame.seq for r in await results(bus)}
+        bus.away = True
+        await asyncio.sleep(0.3)
+        bus.restart(keep_data=keep_data)
+        # As capture does: what was not told as committed comes again.
+        await put(bus, range(max(seen) + 1 if not keep_data else 20, 30))
+        await until(bus, 29)
+    seen |= {r.frame.seq for r in await results(bus)}
+    assert seen == set(range(30))
+
+
+async def test_junk_and_pictures_that_are_none_do_not_stop_it(settings: Settings) -> None:
+    bus = MemoryBus()
+    await bus.inject(FRAMES, b"junk")
+    await put(bus, range(3))
+    await bus.inject(FRAMES, b"\x82\xa4type\xa6future\xa1v\x63")
+    await bus.publish(FRAMES, header(3), maxlen=100)  # without a picture
+    await put(bus, range(4, 6))
+    async with Running(settings, bus, Examiner()):
+        await until(bus, 5)
+    found = await results(bus)
+    assert [r.frame.seq for r in found] == list(range(6))
+    assert [r.error for r in found].count("not a picture") == 1
