@@ -86,14 +86,8 @@ async def until_stopped(main: Awaitable[None]) -> None:
     loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(main)
 
-    def stop() -> None:
-        # Again and again: before Python 3.12 wait_for swallows a cancellation now and then.
-        if not task.done():
-            task.cancel()
-            loop.call_later(0.3, stop)
-
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop)
+        loop.add_signal_handler(number, task.cancel)
     try:
         await task
     except asyncio.CancelledError:

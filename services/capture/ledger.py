@@ -15,7 +15,7 @@ so the position never lies behind a frame that might be missing.
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import math
 from collections import deque
 
 import structlog
@@ -109,14 +109,15 @@ class Ledger:
         await self._append(session.end(reason), None)
         session.ended = True
 
-    async def settle(self, session: Session) -> None:
-        """Return when the tracker has committed the session's end.
+    async def settle(self, session: Session, *, most_s: float = math.inf) -> None:
+        """Return when the tracker has committed the session's end, or after ``most_s``.
 
         Until then the stream may lose it, so this raises BusUnavailable as ``publish`` does.
         """
-        pause = _POLL_S
+        loop = asyncio.get_running_loop()
+        deadline, pause = loop.time() + most_s, _POLL_S
         await self._look()
-        while not session.committed:
+        while not session.committed and loop.time() < deadline:
             await asyncio.sleep(pause)
             pause = min(0.5, pause * 1.5)
             await self._look()
@@ -157,8 +158,7 @@ class Ledger:
         if not session.ended:
             await self.end(session, "failed" if session.source == source else "switched")
         # Its frames and the next session's together may be more than the stream keeps.
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self.settle(session), _SETTLE_FOREIGN_S)
+        await self.settle(session, most_s=_SETTLE_FOREIGN_S)
 
     async def _look_if_due(self) -> None:
         # What makes it safe to publish without asking first: were the server replaced since it

@@ -116,19 +116,18 @@ class LivePlayer(Player):
         loop = asyncio.get_running_loop()
         while True:
             self.board.playing(None, stalls_after_s=None)
-            began, opened = loop.time(), None
+            began, live = loop.time(), False
             try:
                 opened = await self.open(source)
-                began = loop.time()
-                await self._send(source, opened)
+                began, live = loop.time(), opened.live
+                try:
+                    await self._send(source, opened)
+                finally:
+                    await opened.close()
             except SourceError as error:
                 self._end("failed")
-                live = opened is not None and opened.live
                 await self.failed(source, error, loop.time() - began, live=live)
                 continue
-            finally:
-                if opened is not None:
-                    await opened.close()
             self._end("ended")
             if not self.settings.sources[source].loop:
                 return

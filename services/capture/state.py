@@ -7,6 +7,7 @@ import time
 from collections import deque
 
 from services.capture import metrics
+from services.capture.waiting import set_within
 from shared.bus import Bus, keys
 from shared.errors import BusUnavailable
 from shared.messages import CameraState, CameraStatus, Policy
@@ -108,7 +109,4 @@ class StateBoard:
                     await asyncio.sleep(_TICK_S)
                 else:
                     said, said_at = state.status, time.monotonic()
-            try:
-                await asyncio.wait_for(self._changed.wait(), _TICK_S)
-            except asyncio.TimeoutError:
-                continue
+            await set_within(self._changed, _TICK_S)

@@ -26,7 +26,13 @@ class SourceSettings(Section):
     loop: bool = Field(False, description="Files: start again at the end, as a new session.")
     width: int | None = Field(None, ge=16, le=7680, description="Devices: width to ask for.")
     height: int | None = Field(None, ge=16, le=4320, description="Devices: height to ask for.")
-    fps: float | None = Field(None, gt=0, le=240, description="Devices: rate to ask for.")
+    fps: float | None = Field(
+        None,
+        gt=0,
+        le=240,
+        description="Devices: rate to ask for. Images: their rate; without one they are stills, "
+        "a second apart.",
+    )
     open_timeout_s: float = Field(5.0, ge=0.5, le=120, description="Longest wait to open it.")
     read_timeout_s: float = Field(
         10.0,

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator
 
 from services.capture.sources.base import Opened, Picture, Step
+from services.capture.waiting import set_within
 from shared.errors import SourceError
 
 _AHEAD_FILE, _AHEAD_LIVE = 8, 2
@@ -51,11 +52,12 @@ class ThreadedSource:
         """Open the source. Raises SourceError; the source is closed then."""
         threading.Thread(target=self._work, name=f"source {self._name}", daemon=True).start()
         try:
-            opened: Opened = await asyncio.wait_for(self._opened, open_timeout_s)
-        except asyncio.TimeoutError:
-            await self.close()
-            raise SourceError(f"{self._name} did not open within {open_timeout_s:g} s") from None
+            await asyncio.wait({self._opened}, timeout=open_timeout_s)
+            if not self._opened.done():
+                raise SourceError(f"{self._name} did not open within {open_timeout_s:g} s")
+            opened: Opened = self._opened.result()
         except BaseException:
+            self._opened.cancel()
             await self.close()
             raise
         self.live, self.fps, self.frames = opened.live, opened.fps, opened.frames
@@ -74,10 +76,8 @@ class ThreadedSource:
                 self._arrived.clear()
             # A file's reader has its own timeouts and may rightly take long, seeking.
             timeout = self._read_timeout_s if self.live else None
-            try:
-                await asyncio.wait_for(self._arrived.wait(), timeout)
-            except asyncio.TimeoutError:
-                raise SourceError(f"{self._name}: no picture for {timeout:g} s") from None
+            if not await set_within(self._arrived, timeout):
+                raise SourceError(f"{self._name}: no picture for {timeout:g} s")
         if self._error is not None:
             raise self._error
         raise StopAsyncIteration
@@ -88,10 +88,8 @@ class ThreadedSource:
             self._waiting.clear()
             self._room.notify()
         self._arrived.set()
-        try:
-            await asyncio.wait_for(self._finished.wait(), _CLOSE_S)
-        except asyncio.TimeoutError:
-            return  # blocked in a driver or a socket; it ends with its own timeout
+        # One that is blocked in a driver or a socket ends with its own timeout.
+        await set_within(self._finished, _CLOSE_S)
 
     def _work(self) -> None:
         error: BaseException | None = None

@@ -129,7 +129,8 @@ class Tracker(Watcher):
             self.committed.append((message.session, message.seq))
             self.progress = Progress(camera=CAMERA, session=message.session, seq=message.seq)
         elif isinstance(message, SessionEnd) and before is not None:
-            if message.session == before.session and message.frames == before.seq + 1:
+            whole = message.session == before.session and message.frames == before.seq + 1
+            if whole:
                 self.progress = Progress(
                     camera=CAMERA, session=before.session, seq=before.seq, ended=True
                 )
