@@ -91,7 +91,11 @@ class ModelRun(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PoseResult(_Message, frozen=True, kw_only=True, tag="poses"):
-    """The people of one frame; ``pose`` is None where nobody was there to run it on."""
+    """The people of one frame.
+
+    ``pose`` is None where the detector found nobody to run it on; ``detector`` is None where the
+    pose network finds people by itself.
+    """
 
     frame: FrameHeader
     frame_id: str

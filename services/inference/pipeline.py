@@ -42,7 +42,9 @@ class Findings:
 
 
 class _Finder(Protocol):
-    async def find(self, image: Image) -> tuple[tuple[Person, ...], ModelRun, ModelRun | None]: ...
+    async def find(
+        self, image: Image
+    ) -> tuple[tuple[Person, ...], ModelRun | None, ModelRun | None]: ...
 
     def close(self) -> None: ...
 
@@ -181,13 +183,16 @@ def _in_picture(points: paf.Array, view: View) -> paf.Array:
 
 
 class _MoveNet:
-    """MoveNet MultiPose: boxes and skeletons from one network on the whole picture."""
+    """MoveNet MultiPose: boxes and skeletons from one network on the whole picture.
+
+    There is no detector to ask first, so the pose network runs on every frame.
+    """
 
     def __init__(self, settings: InferenceSettings, files: ModelFiles) -> None:
         self._settings = settings
         self._engines = _Engines(settings, files)
 
-    async def find(self, image: Image) -> tuple[tuple[Person, ...], ModelRun, ModelRun | None]:
+    async def find(self, image: Image) -> tuple[tuple[Person, ...], None, ModelRun]:
         started = time.perf_counter()
         height, width = image.shape[:2]
         shape = min(_MOVENET_SHAPES, key=lambda s: abs(np.log((s[1] / s[0]) / (width / height))))
@@ -202,8 +207,7 @@ class _MoveNet:
         boxes = np.concatenate([np.clip(corners, 0, limits), boxes[:, 4:]], axis=1)
         skeletons = Skeletons(_in_picture(skeletons.points, view), skeletons.scores)
         persons = match_people(boxes, skeletons, (height, width), least)
-        run = _run(engine, started)
-        return persons, run, run if persons else None
+        return persons, None, _run(engine, started)
 
     def close(self) -> None:
         self._engines.close()

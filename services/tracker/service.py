@@ -139,7 +139,8 @@ class _CameraWorker:
             expected = self._at.seq + 1
         if frame.policy == "lossless" and frame.seq != expected:
             _missing.labels(self._camera).inc(frame.seq - expected)
-            _log.error("tracker.frames_missing", camera=self._camera, seq=frame.seq, after=expected)
+            # Pictures of a folder that cannot be read leave gaps, too.
+            _log.warning("tracker.gap", camera=self._camera, seq=frame.seq, expected=expected)
         update = self._tracker.update(result)
         self._rows.events.extend(update.events)
         self._updates.append(update)

@@ -75,7 +75,10 @@ def up(
 
 
 def _run(settings: Settings, *, duration_s: float = 0, open_browser: bool = False) -> None:
-    configure_logging(settings.telemetry)
+    # What the parent has to say it prints; its log is for what goes wrong.
+    quiet = "log_level" not in settings.telemetry.model_fields_set
+    level = {"log_level": "warning"} if quiet else {}
+    configure_logging(settings.telemetry.model_copy(update=level))
     with runtime.holding(settings.data_dir):
         try:
             asyncio.run(until_stopped(_System(settings).run(duration_s, open_browser=open_browser)))

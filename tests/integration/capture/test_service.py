@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import cv2
 import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
@@ -17,7 +18,7 @@ from shared.bus import START, Bus, MemoryBus, RedisBus, keys
 from shared.errors import BusUnavailable
 from shared.messages import CameraState, Control, FrameHeader, Message, Progress, SessionEnd
 from shared.settings import Settings
-from tests.integration.capture.conftest import MjpegServer, number_in
+from tests.integration.capture.conftest import MjpegServer, number_in, numbered
 
 Video = Callable[..., Path]
 CAMERA = "main"
@@ -382,10 +383,6 @@ class TestLive:
     async def test_broken_images_are_counted(self, bus: MemoryBus, tmp_path: Path) -> None:
         folder = tmp_path / "photos"
         folder.mkdir()
-        import cv2
-
-        from tests.integration.capture.conftest import numbered
-
         for number in (0, 1, 3):
             cv2.imwrite(str(folder / f"{number}.png"), numbered(number))
         (folder / "2.png").write_bytes(b"broken")
@@ -465,6 +462,24 @@ class TestLossless:
             async with tracking(bus) as tracker:
                 await wait_for(lambda: tracker.done)
         assert [seq for _, seq in tracker.committed] == list(range(6))
+
+    async def test_all_that_is_left_to_say_is_the_end(
+        self, bus: MemoryBus, new_video: Video
+    ) -> None:
+        """Capture was killed, the bus came back with frame 5 as its last, the tracker has 9."""
+        header = FrameHeader(
+            camera=CAMERA, session="s", seq=5, t=0.5, captured_at=1000.5, width=160, height=96,
+            source="shop", policy="lossless", fps=10.0,
+        )  # fmt: skip
+        await bus.publish(keys.frames(CAMERA), header, maxlen=64, payload=b"jpeg")
+        await bus.put(keys.progress(CAMERA), Progress(camera=CAMERA, session="s", seq=9))
+        async with serving(settings_for({"shop": new_video(10)}, policy="lossless"), bus):
+            watcher = Watcher(bus)
+            await watcher.until(lambda: bool(watcher.ends))
+        (end,) = watcher.ends
+        assert [f.seq for f in watcher.frames] == [5]
+        assert (end.session, end.frames, end.reason) == ("s", 10, "ended")
+        assert (end.t, end.captured_at) == (pytest.approx(0.9), pytest.approx(1000.9))
 
     async def test_a_loop_begins_when_the_round_before_is_committed(
         self, bus: MemoryBus, new_video: Video

@@ -49,6 +49,7 @@ CREATE TABLE event (
 );
 CREATE INDEX event_by_time ON event (occurred_at);
 CREATE INDEX event_by_camera ON event (camera, occurred_at);
+CREATE INDEX event_by_camera_ord ON event (camera, ord);
 CREATE INDEX event_by_visit ON event (visit);
 
 -- One row a camera: everything the tracker needs to go on after a crash.
