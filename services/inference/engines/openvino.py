@@ -64,8 +64,11 @@ def open_engine(
         model.reshape([1, height, width, 3] if channels_last else [1, 3, height, width])
         model = _with_preprocessing(model, channels_last)
         config: dict[str, Any] = {"PERFORMANCE_HINT": "THROUGHPUT"}
-        if device == "CPU" and settings.threads:
-            config["INFERENCE_NUM_THREADS"] = settings.threads
+        if device == "CPU":
+            # Several networks share the cores; pinned, two of them may wait for the same one.
+            config["ENABLE_CPU_PINNING"] = False
+            if settings.threads:
+                config["INFERENCE_NUM_THREADS"] = settings.threads
         compiled = _core().compile_model(model, device, config)
     except RuntimeError as error:
         raise DeviceError(
