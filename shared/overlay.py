@@ -46,9 +46,13 @@ def draw(image_bgr: Image, update: TrackUpdate, *, fps: float | None = None) -> 
     """
     height, width = image_bgr.shape[:2]
     scale = min(max(min(width, height) / 480, 0.4), 6.0)
-    for person in sorted(update.persons, key=lambda person: person.box[3]):
+    nearest_last = sorted(update.persons, key=lambda person: person.box[3])
+    for person in nearest_last:
         _draw_person(image_bgr, person, scale)
-    _draw_header(image_bgr, header_parts(update, fps), scale)
+    band = _draw_header(image_bgr, header_parts(update, fps), scale)
+    # Below the header, or the numbers of people at the top could not be read.
+    for person in nearest_last:
+        _draw_label(image_bgr, person, scale, least_top=band)
 
 
 def header_parts(update: TrackUpdate, fps: float | None = None) -> list[str]:
@@ -86,8 +90,6 @@ def _draw_person(image: Image, person: TrackedPerson, scale: float) -> None:
     corner, opposite = _fixed(px_box[:2]), _fixed(px_box[2:])
     cv2.rectangle(image, corner, opposite, colour, thick, cv2.LINE_AA, _SHIFT)
     _draw_skeleton(image, person.keypoints, colour, scale)
-    x0, y0 = int(px_box[0]), int(px_box[1])
-    _draw_label(image, str(person.track), (x0, y0), colour, scale, filled=confirmed)
 
 
 def _draw_skeleton(
@@ -112,22 +114,18 @@ def _draw_skeleton(
         cv2.circle(image, centre, _bits(dot), _PAPER, -1, cv2.LINE_AA, _SHIFT)
 
 
-def _draw_label(
-    image: Image,
-    text: str,
-    corner: tuple[int, int],
-    colour: _Colour,
-    scale: float,
-    *,
-    filled: bool,
-) -> None:
-    """Put ``text`` on a tag above the box's top left corner, inside it where there is no room."""
+def _draw_label(image: Image, person: TrackedPerson, scale: float, *, least_top: int) -> None:
+    """Put the number on a tag above the box's top left corner, inside it where there is no room."""
     height, width = image.shape[:2]
+    box = np.nan_to_num(np.asarray(person.box, dtype=np.float64)).clip(-1, 2)
+    corner = (int(box[0] * width), int(box[1] * height))
+    text, colour, filled = str(person.track), _bgr(person.track), person.visit is not None
     size, weight, pad = 0.62 * scale, max(1, round(1.2 * scale)), max(2, round(5 * scale))
     (text_width, text_height), _ = cv2.getTextSize(text, _FONT, size, weight)
     tag_width, tag_height = text_width + 2 * pad, text_height + 2 * pad
     left = max(0, min(corner[0], width - tag_width))
-    top = corner[1] - tag_height if corner[1] >= tag_height else max(0, corner[1])
+    above = corner[1] - tag_height
+    top = above if above >= least_top else max(least_top, corner[1])
     top = max(0, min(top, height - tag_height))
     end = (left + tag_width, top + tag_height)
     cv2.rectangle(image, (left, top), end, colour if filled else _INK, -1)
@@ -137,8 +135,8 @@ def _draw_label(
     cv2.putText(image, text, place, _FONT, size, ink, weight, cv2.LINE_AA)
 
 
-def _draw_header(image: Image, parts: Sequence[str], scale: float) -> None:
-    """Draw the parts that fit, left to right, on a darkened band at the top."""
+def _draw_header(image: Image, parts: Sequence[str], scale: float) -> int:
+    """Draw the parts that fit, left to right, on a darkened band at the top; return its height."""
     height, width = image.shape[:2]
     size, weight = 0.46 * scale, max(1, round(scale))
     pad, gap = max(2, round(7 * scale)), max(4, round(14 * scale))
@@ -153,11 +151,12 @@ def _draw_header(image: Image, parts: Sequence[str], scale: float) -> None:
         left += text_width + gap
     band = text_height + 2 * pad
     if not placed or band > height // 2:
-        return
+        return 0
     image[:band] = (image[:band].astype(np.uint16) * 2 // 5).astype(np.uint8)
     for part, start in placed:
         place = (start, pad + text_height)
         cv2.putText(image, part, place, _FONT, size, _PAPER, weight, cv2.LINE_AA)
+    return band
 
 
 def _fixed(point: npt.NDArray[np.floating]) -> tuple[int, int]:

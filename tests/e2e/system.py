@@ -49,6 +49,10 @@ class System:
         """Start the servers, then the services."""
         await self.valkey.start()
         await self.postgres.start()
+        self.start_services()
+
+    def start_services(self) -> None:
+        """Start the services."""
         with (self.folder / "up.log").open("wb") as log:
             self._up = subprocess.Popen(
                 [*POSEWIRE, "up", "--config", str(self._config)],

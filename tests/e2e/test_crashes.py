@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,3 +34,25 @@ async def test_every_part_may_die_in_the_middle(
     await system.until(lambda _seq, ended: ended, timeout=240)
     assert await system.rows() == expected
     assert system.service("api") is not None
+
+
+@pytest.mark.slow
+async def test_servers_may_come_after_the_services(
+    clip: Path,
+    new_system: Callable[..., System],
+    tmp_path: Path,
+    models_environment: dict[str, str],
+) -> None:
+    expected = analyze(clip, tmp_path, models_environment)
+    system = new_system(clip)
+    system.start_services()
+    await asyncio.sleep(6)
+    pids = {name: system.service(name) for name in ("capture", "inference", "tracker", "api")}
+    assert all(pids.values()), system.logs()
+    await system.valkey.start()
+    await asyncio.sleep(2)
+    await system.postgres.start()
+    await system.until(lambda _seq, ended: ended, timeout=240)
+    assert await system.rows() == expected
+    # They waited; nobody had to start them again.
+    assert {name: system.service(name) for name in pids} == pids

@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from services.inference.registry import CATALOGUE, cache_folder, find, find_spec, pull, resolve
 from services.launcher.options import settings_for
@@ -21,16 +21,20 @@ _console = Console(highlight=False)
 def show(config: Path | None) -> None:
     """List the known models and where their files are."""
     inference = settings_for(config, {}).inference
-    table = Table("model", "family", "precision", "MB", "licence", "where")
+    table = Table(
+        Column("model", no_wrap=True),
+        Column("precision", no_wrap=True),
+        Column("MB", justify="right"),
+        Column("licence", no_wrap=True),
+        Column("where", overflow="fold"),
+    )
     for spec in CATALOGUE:
         try:
             found = find(spec, inference)
             where = str(found.path.parent) if found else "not here"
         except ModelError as error:
             where = f"[red]{error}[/red]"
-        table.add_row(
-            spec.name, spec.family, spec.precision, f"{spec.megabytes:.1f}", spec.licence, where
-        )
+        table.add_row(spec.name, spec.precision, f"{spec.megabytes:.1f}", spec.licence, where)
     _console.print(table)
 
 

@@ -88,6 +88,14 @@ async def test_a_broken_download_is_resumed(server: Server, inference: Inference
     assert "range: bytes=" in server.requests[1]
 
 
+async def test_a_proxy_is_used(
+    server: Server, inference: InferenceSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", server.url.removesuffix("/model.xml"))
+    await pull(spec("http://models.invalid/model.xml"), inference)
+    assert server.requests[0].startswith("get http://models.invalid/model.xml")
+
+
 async def test_a_wrong_file_is_refused_and_thrown_away(
     server: Server, inference: InferenceSettings
 ) -> None:
