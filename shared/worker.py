@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from typing import Any
 
 import structlog
 
@@ -33,12 +34,27 @@ async def run_cameras(
         asyncio.create_task(_keep_serving(name, serve, most_pause_s), name=f"camera {name}")
         for name in cameras
     ]
+    if not tasks:
+        await asyncio.get_running_loop().create_future()  # nothing to do is no reason to end
     try:
-        await asyncio.gather(*tasks)
+        done, _pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
     finally:
-        for task in tasks:
+        await cancel(tasks)
+    for task in done:
+        task.result()  # raises what has ended the task
+
+
+async def cancel(tasks: Iterable[asyncio.Future[Any]]) -> None:
+    """Cancel tasks and wait until all have ended; never raises what they end with.
+
+    Asks again until they obey: before Python 3.12, wait_for (also within libraries) swallows a
+    cancellation that comes together with what it waits for.
+    """
+    pending = {task for task in tasks if not task.done()}
+    while pending:
+        for task in pending:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        _done, pending = await asyncio.wait(pending, timeout=0.3)
 
 
 async def _keep_serving(

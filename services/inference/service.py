@@ -8,7 +8,6 @@ had not been published, and the tracker drops what it already has.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import deque
 from dataclasses import dataclass
 from typing import Protocol
@@ -20,7 +19,7 @@ from services.inference.pipeline import Findings, PersonPipeline
 from shared.bus import START, Bus, Entry, Lease, keys
 from shared.messages import FrameHeader, PoseResult, SessionEnd
 from shared.settings import Settings
-from shared.worker import holding, require, run_cameras
+from shared.worker import cancel, holding, require, run_cameras
 
 _log = structlog.get_logger(__name__)
 _frames = Counter("posewire_inference_frames_total", "Frames examined", ["camera"])
@@ -174,11 +173,7 @@ class _CameraWorker:
 
     async def cancel(self) -> None:
         """Give up what is on its way."""
-        for pending in self._pending:
-            pending.findings.cancel()
-        for pending in self._pending:
-            with contextlib.suppress(asyncio.CancelledError):
-                await pending.findings
+        await cancel(pending.findings for pending in self._pending)
         self._pending.clear()
 
 

@@ -19,6 +19,7 @@ import structlog
 
 from services.launcher.embedded import EmbeddedPostgres, EmbeddedValkey, die_with_parent
 from shared.backoff import Backoff
+from shared.worker import cancel
 
 _log = structlog.get_logger(__name__)
 _GRACE_S = 2.0
@@ -110,9 +111,7 @@ class Supervisor:
 
     async def stop(self) -> None:
         """Stop services, then servers: at most three seconds."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await cancel(self._tasks)
         for child in self.children:
             child.signal(signal.SIGTERM)
         deadline = asyncio.get_running_loop().time() + _GRACE_S

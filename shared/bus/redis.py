@@ -195,9 +195,10 @@ class _RedisLease(Lease):
 
     async def release(self) -> None:
         if self._renewal is not None:
-            self._renewal.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._renewal
+            while not self._renewal.done():
+                # Again where it is swallowed, as wait_for does before Python 3.12.
+                self._renewal.cancel()
+                await asyncio.wait({self._renewal}, timeout=0.3)
             self._renewal = None
         if self._held:
             self._held = False

@@ -28,7 +28,7 @@ from shared.bus import RedisBus
 from shared.errors import ConfigError
 from shared.settings import Settings
 from shared.telemetry import configure_logging
-from shared.worker import until_stopped
+from shared.worker import cancel, until_stopped
 
 _PLAIN_EVERY_S = 5.0
 _console = Console(highlight=False)
@@ -185,9 +185,7 @@ class _System:
                     sys.stdout.write(line.text().plain + "\n")
                 sys.stdout.flush()
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await cancel(tasks)
             await bus.close()
 
 
