@@ -30,6 +30,7 @@ _AWAY = (
     asyncpg.DiskFullError,
     asyncpg.OutOfMemoryError,
     asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InvalidCatalogNameError,  # a server that has just started may not have made it yet
 )
 """Conditions that pass: the tracker waits and tries again."""
 
