@@ -88,13 +88,15 @@ class ModelRun(msgspec.Struct, frozen=True, kw_only=True):
     """Time from the first request's start to the last one's end, in milliseconds."""
     runs: int = 1
     """How often the network ran on this frame (regions)."""
+    pixels: int = 0
+    """Input pixels of these runs together: the work, whatever the machine."""
 
 
 class PoseResult(_Message, frozen=True, kw_only=True, tag="poses"):
     """The people of one frame.
 
-    ``pose`` is None where the detector found nobody to run it on; ``detector`` is None where the
-    pose network finds people by itself.
+    ``pose`` is None where there was nobody to run it on. ``detector`` is None where it was not due
+    on this frame, or the pose network finds people by itself.
     """
 
     frame: FrameHeader
@@ -103,6 +105,8 @@ class PoseResult(_Message, frozen=True, kw_only=True, tag="poses"):
     persons: tuple[Person, ...] = ()
     detector: ModelRun | None = None
     pose: ModelRun | None = None
+    decode_ms: float = 0.0
+    """Time to read the pose network's outputs, all runs together."""
     total_ms: float = 0.0
     """Time from reading the frame to having its people."""
     skipped: int = 0
@@ -180,13 +184,16 @@ class Progress(_Message, frozen=True, kw_only=True, tag="progress"):
     """Up to where the tracker has committed a camera: the credit that lossless capture waits for.
 
     ``seq`` is the last committed frame; -1 before the first. ``ended`` once the session's end is
-    committed too.
+    committed too. ``t`` and ``persons`` are that frame's, as inference found them: it goes on from
+    them where the bus has lost its last result. None where there are none to go on from.
     """
 
     camera: str
     session: str
     seq: int
     ended: bool = False
+    t: float = 0.0
+    persons: tuple[Person, ...] | None = None
 
 
 class CameraState(_Message, frozen=True, kw_only=True, tag="camera_state"):

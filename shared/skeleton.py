@@ -55,6 +55,12 @@ OKS_SIGMAS = np.array(
 )  # fmt: skip
 """COCO's per-keypoint standard deviations in our order; the neck takes the shoulders'."""
 
+_OTHER_SIDE = {"l": "r", "r": "l"}
+MIRRORED = tuple(
+    INDEX[_OTHER_SIDE[name[0]] + name[1:]] if name[1] == "_" else INDEX[name] for name in KEYPOINTS
+)
+"""For each keypoint the one that takes its place in a mirrored picture."""
+
 COLOURS = (
     (64, 196, 255), (255, 145, 77), (129, 220, 120), (255, 112, 166), (190, 148, 255),
     (255, 214, 77), (77, 224, 208), (240, 98, 98), (158, 197, 92), (122, 158, 255),

@@ -2,59 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
-from services.inference.poses.paf import Skeletons
+from services.inference.regions import Target
+from services.inference.skeletons import Skeletons, extent, oks
 from shared.messages import Person
-from shared.skeleton import INDEX, OKS_SIGMAS
+from shared.skeleton import INDEX, as_array
 
 Array = npt.NDArray[np.float32]
 
-_SAME_SKELETON = 0.5
-"""OKS from which two skeletons from different regions are one person's."""
 _LEAST_POINTS_ALONE = 6
 """A skeleton without a box needs this many keypoints: fewer are often a piece of somebody."""
 _LEAST_SCORE_ALONE = 0.35
+_SAME = 0.5
+"""OKS from which two skeletons of one frame are one person's."""
 _INSIDE = 0.6
 """Share of a skeleton's keypoints in a box that makes it the box's."""
+_AGAIN = 0.3
+"""Similarity from which a skeleton is somebody's of the frame before."""
+_MARGIN_X, _MARGIN_Y = 0.25, 0.10
+"""Share of a box's width and height added at each side: arms and feet reach out of boxes."""
+_MARGIN_SKELETON = 0.2
+"""Share of a skeleton's size added around it: without a box, joints may be missing at its ends."""
+_GROWTH = 1.15
+"""How much larger or smaller somebody may become from one frame to the next."""
 _HEAD = [INDEX[name] for name in ("nose", "r_eye", "l_eye", "r_ear", "l_ear")]
-
-
-def merge_skeletons(skeletons: Skeletons) -> Skeletons:
-    """Join the skeletons of several regions: of those that are one person's the best stays.
-
-    The best has the highest sum of keypoint scores. Points in pixels of the picture.
-    """
-    points, scores = skeletons.points, skeletons.scores
-    order = np.argsort(-points[:, :, 2].sum(1), kind="stable")
-    kept: list[int] = []
-    for index in order:
-        if all(oks(points[other], points[index]) < _SAME_SKELETON for other in kept):
-            kept.append(int(index))
-    return Skeletons(points[kept], scores[kept])
-
-
-def oks(one: Array, two: Array) -> float:
-    """Return the object keypoint similarity of two skeletons, shape (18, 3), pixels; 0 to 1.
-
-    COCO's measure over the keypoints both have; the area is that of the larger skeleton's box.
-    Skeletons that share fewer than two keypoints have similarity 0.
-    """
-    shared = (one[:, 2] > 0) & (two[:, 2] > 0)
-    if shared.sum() < 2:
-        return 0.0
-    area = max(_extent_area(one), _extent_area(two))
-    squared = ((one[shared, :2] - two[shared, :2]) ** 2).sum(1)
-    spread = 2 * area * (2 * OKS_SIGMAS[shared]) ** 2
-    return float(np.exp(-squared / np.maximum(spread, 1e-6)).mean())
-
-
-def _extent_area(points: Array) -> float:
-    seen = points[points[:, 2] > 0, :2]
-    width, height = np.ptp(seen, axis=0)
-    # A skeleton seen from the side or of shoulders only has next to no area of its own.
-    return float(max(width * height, 0.25 * max(width, height) ** 2, 1.0))
 
 
 def match_people(
@@ -64,7 +39,7 @@ def match_people(
 
     A skeleton in a box is that box's; a second one in the same box is another person, a box
     without a skeleton stays a person with a lower score, and a skeleton without a box becomes one
-    if it has enough keypoints.
+    if it has enough keypoints or its network gave it a box.
 
     Args:
         boxes: shape (n, 5), [x0, y0, x1, y1, score], pixels, best first; those below
@@ -89,11 +64,100 @@ def match_people(
             people.append(_person(box[:4], score, points, scale))
     taken = set(pairs.values())
     for index, points in enumerate(skeletons.points):
-        if index in taken or not _stands_alone(points, float(skeletons.scores[index])):
+        score = float(skeletons.scores[index])
+        if index in taken:
             continue
-        certainty = _certainty(points, float(skeletons.scores[index]))
-        people.append(_person(box_of(points, picture), 0.9 * certainty, points, scale))
+        if skeletons.boxes is not None:
+            box = np.clip(skeletons.boxes[index], 0, [width, height] * 2)
+            people.append(_person(box, score, points, scale))
+        elif _stands_alone(points, score):
+            certainty = 0.9 * _certainty(points, score)
+            people.append(_person(box_of(points, picture), certainty, points, scale))
     return tuple(sorted(people, key=lambda person: -person.score))
+
+
+def targets(
+    people: Sequence[Person], skeletons: Skeletons, shown_px: Array, picture: tuple[int, int]
+) -> list[Target]:
+    """Return where to look for ``people``, who may come from an earlier frame.
+
+    Args:
+        people: those known or expected.
+        skeletons, shown_px: what ``skeletons.merge`` gave for this frame so far.
+        picture: height and width.
+    """
+    height, width = picture
+    places = []
+    for person in people:
+        box, points = in_pixels(person, picture)
+        wide, high = _MARGIN_X * (box[2] - box[0]), _MARGIN_Y * (box[3] - box[1])
+        size = max(float(box[2] - box[0]), float(box[3] - box[1]), 1.0)
+        place = box + np.array([-wide, -high, wide, high], np.float32)
+        shown = 0.0
+        if points is not None:
+            seen = points[points[:, 2] > 0, :2]
+            size = max(size, extent(points))
+            room = _MARGIN_SKELETON * extent(points)
+            place = _around(_around(place, seen - room), seen + room)
+            shown = max(
+                (
+                    float(px)
+                    for other, px in zip(skeletons.points, shown_px, strict=True)
+                    if oks(other, points) >= _SAME
+                ),
+                default=0.0,
+            )
+        limits = np.array([width, height] * 2, np.float32)
+        x0, y0, x1, y1 = np.clip(place, 0, limits).tolist()
+        places.append(Target((x0, y0, x1, y1), size, shown, person.score))
+    return places
+
+
+def pair_again(
+    expected: Sequence[Person], skeletons: Skeletons, picture: tuple[int, int]
+) -> dict[int, int]:
+    """Pair people of the frame before with skeletons of this one: {person: skeleton}."""
+    candidates = []
+    for i, person in enumerate(expected):
+        _box, points = in_pixels(person, picture)
+        if points is None:
+            continue
+        before = _tight_box(points[points[:, 2] > 0])
+        for j, other in enumerate(skeletons.points):
+            overlap = iou(before, _tight_box(other[other[:, 2] > 0]))
+            likeness = max(oks(points, other), overlap)
+            if likeness >= _AGAIN:
+                candidates.append((likeness, i, j))
+    return _best_pairs(candidates)
+
+
+def carry_box(box: Array, before: Array, now: Array, picture: tuple[int, int]) -> Array:
+    """Return the box, [x0, y0, x1, y1], moved and scaled as the keypoints have since.
+
+    Args:
+        box: around the person when the keypoints were ``before``.
+        before, now: shape (18, 3); all in pixels.
+        picture: height and width; the box is clipped to it.
+    """
+    shared = (before[:, 2] > 0) & (now[:, 2] > 0)
+    if shared.sum() < 2:
+        return box_of(now, picture)
+    old, new = before[shared, :2], now[shared, :2]
+    centre_old, centre_new = np.median(old, axis=0), np.median(new, axis=0)
+    spread_old, spread_new = np.abs(old - centre_old).mean(), np.abs(new - centre_new).mean()
+    growth = np.clip(spread_new / max(spread_old, 1.0), 1 / _GROWTH, _GROWTH)
+    moved = ((box.reshape(2, 2) - centre_old) * growth + centre_new).reshape(4)
+    limits = np.array([picture[1], picture[0]] * 2, np.float32)
+    carried: Array = np.clip(_around(moved, now[now[:, 2] > 0, :2]), 0, limits)
+    return carried.astype(np.float32)
+
+
+def in_pixels(person: Person, picture: tuple[int, int]) -> tuple[Array, Array | None]:
+    """Return a person's box and keypoints in pixels; None where it is a box alone."""
+    height, width = picture
+    box = np.array(person.box, np.float32) * np.array([width, height] * 2, np.float32)
+    points = as_array(person.keypoints) * np.array([width, height, 1], np.float32)
+    return box, points if (points[:, 2] > 0).any() else None
 
 
 def _join_pieces(boxes: Array, skeletons: Skeletons, pairs: dict[int, int]) -> Skeletons:
@@ -112,7 +176,7 @@ def _join_pieces(boxes: Array, skeletons: Skeletons, pairs: dict[int, int]) -> S
             if apart and _inside(points[piece], boxes[box]) == 1.0:
                 points[mine, has] = points[piece, has]
                 break
-    return Skeletons(points, skeletons.scores)
+    return Skeletons(points, skeletons.scores, skeletons.boxes)
 
 
 def _inside(skeleton: Array, box: Array) -> float:
@@ -129,8 +193,13 @@ def _pair(boxes: Array, points: Array) -> dict[int, int]:
             seen = skeleton[skeleton[:, 2] > 0]
             inside = _inside(skeleton, box)
             if inside >= _INSIDE:
-                overlap = _iou(box[:4], _tight_box(seen))
+                overlap = iou(box[:4], _tight_box(seen))
                 candidates.append((inside * (0.2 + overlap), i, j))
+    return _best_pairs(candidates)
+
+
+def _best_pairs(candidates: list[tuple[float, int, int]]) -> dict[int, int]:
+    """Choose pairs greedily, each row and column once: {row: column}."""
     pairs: dict[int, int] = {}
     taken: set[int] = set()
     for _value, i, j in sorted(candidates, reverse=True):
@@ -170,11 +239,17 @@ def box_of(points: Array, picture: tuple[int, int]) -> Array:
     return np.clip(np.array(box, dtype=np.float32), 0, limits).astype(np.float32)
 
 
+def _around(box: Array, points: Array) -> Array:
+    """Grow a box so that it holds ``points``."""
+    return np.concatenate([np.minimum(box[:2], points.min(0)), np.maximum(box[2:], points.max(0))])
+
+
 def _tight_box(seen: Array) -> Array:
     return np.concatenate([seen[:, :2].min(0), seen[:, :2].max(0)])
 
 
-def _iou(a: Array, b: Array) -> float:
+def iou(a: Array, b: Array) -> float:
+    """Return the intersection over union of two boxes, [x0, y0, x1, y1]."""
     width = min(a[2], b[2]) - max(a[0], b[0])
     height = min(a[3], b[3]) - max(a[1], b[1])
     if width <= 0 or height <= 0:

@@ -1,13 +1,14 @@
-"""Where to look for poses: parts of the picture around people, in a few fixed input shapes.
+"""Where to look for poses: the whole picture, and parts of it around people, in a few fixed shapes.
 
-A pose network's cost goes with its input's area. Around one person a 256x128 input costs .28 of the
-whole picture's 256x456 and shows the person larger, so it is both faster and more accurate; where
-many people fill the picture, the whole picture is cheaper. The plan follows from the boxes and the
-picture's size alone, so a frame examined again gives the same result.
+A pose network's cost goes with its input's area. Shown at the size it knows best, one person needs
+a 192x96 input, .16 of the whole picture's 256x456: that is both faster and more accurate. Where
+many people fill the picture, the whole picture is cheaper. The plan follows from its arguments
+alone, so a frame examined again gives the same result.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,24 +16,34 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float32]
 PxBox = tuple[float, float, float, float]
+Shape = tuple[int, int]
 
 FULL_AREA = 256 * 456
-"""Input pixels of the network's own shape; costs are relative to it."""
+"""Input pixels of human-pose-estimation-0001's own shape; areas and costs are relative to it."""
 
 SHAPES = (
-    (128, 64), (128, 128), (192, 96), (192, 192), (256, 128), (256, 192), (256, 256), (192, 320),
-    (256, 360), (368, 240), (256, 456), (296, 392), (344, 344), (392, 296), (456, 256),
+    (96, 96), (96, 192), (128, 192), (192, 96), (192, 128), (192, 192), (192, 320), (256, 256),
+    (320, 192), (320, 320),
 )  # fmt: skip
-"""Height and width of the inputs; each is compiled when it is first needed."""
+"""Heights and widths of the inputs for regions. Few: each that is used costs .3 s and 25 MB."""
 
-_WHOLE = ((256, 456), (296, 392), (344, 344), (392, 296), (456, 256))
-"""Shapes for whole pictures: all of about FULL_AREA."""
+_MOST_SWEEP = 1.5
+PERSON_PX = (176.0, 136.0)
+"""How long people's longer side is to be in the input; the next where the former costs too much."""
+_FILLED = 0.85
+"""An input this share of what was wished for will do: shapes are few, and accuracy is flat."""
+_ENOUGH = (0.7, 1.6)
+"""People shown within this range of the wished size need no closer look."""
+_ASPECTS = (16 / 9, 3 / 2, 4 / 3, 1.0, 3 / 4, 2 / 3, 9 / 16)
 
-PERSON_PX = (224, 176, 128)
-"""How tall people are to be in the input; the next one where the former costs too much."""
 
-_MARGIN_X, _MARGIN_Y = 0.25, 0.10
-"""Share of a box's width and height added at each side: arms and feet reach out of boxes."""
+_SHOWN_PX = (32, 64, 96, 128, 160, 200, 256, 320, 400)
+_MEAN_OKS = (0.15, 0.40, 0.55, 0.60, 0.61, 0.61, 0.58, 0.52, 0.43)
+"""Mean OKS of people shown at these sizes, of both pose networks (docs/accuracy.md)."""
+
+
+def _expected_oks(shown_px: float) -> float:
+    return float(np.interp(shown_px, _SHOWN_PX, _MEAN_OKS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,37 +51,104 @@ class Region:
     """A part of the picture (pixels) and the input shape (height, width) that shows it."""
 
     px_box: PxBox
-    shape: tuple[int, int]
+    shape: Shape
 
     @property
     def cost(self) -> float:
-        """Input area relative to the network's own shape."""
+        """Input area relative to 256x456."""
         return self.shape[0] * self.shape[1] / FULL_AREA
 
+    @property
+    def scale(self) -> float:
+        """Input pixels per picture pixel."""
+        x0, y0, x1, y1 = self.px_box
+        return min(self.shape[1] / max(x1 - x0, 1.0), self.shape[0] / max(y1 - y0, 1.0))
 
-def plan(px_boxes: Array, picture: tuple[int, int], most_cost: float) -> list[Region]:
-    """Return the regions to look at; none where there are no boxes.
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Somebody to look at: where (pixels, with room for arms and feet), and how large they are.
+
+    ``shown_px`` is how long they were in the input that already gave a skeleton; 0 without one.
+    ``score`` is how sure it is that somebody is there.
+    """
+
+    px_box: PxBox
+    px_size: float
+    shown_px: float = 0.0
+    score: float = 1.0
+
+    def needs(self, wished_px: float) -> bool:
+        """Return whether a look at ``wished_px`` could show more than is known."""
+        return not _ENOUGH[0] * wished_px < self.shown_px < _ENOUGH[1] * wished_px
+
+    def gain(self, wished_px: float) -> float:
+        """Return how much a look at ``wished_px`` is expected to improve the keypoints' OKS."""
+        now = _expected_oks(self.shown_px) if self.shown_px else 0.0
+        return self.score * max(_expected_oks(wished_px) - now, 0.0)
+
+
+def sweep(picture: Shape, area: float) -> Region:
+    """Return the whole picture (height, width) in an input of about ``area`` relative size."""
+    height, width = picture
+    aspect = min(_ASPECTS, key=lambda a: abs(np.log(a / (width / height))))
+    tall = np.sqrt(area * FULL_AREA / aspect)
+    shape = (_to_stride(tall), _to_stride(tall * aspect))
+    return Region((0.0, 0.0, float(width), float(height)), shape)
+
+
+def halves(region: Region) -> list[Region]:
+    """Return two overlapping regions, of the same shape, that cover ``region``.
+
+    They divide its longer side. For networks that find only so many people at once.
+    """
+    x0, y0, x1, y1 = region.px_box
+    width, height = x1 - x0, y1 - y0
+    if width >= height:
+        parts = [(x0, y0, x0 + 0.6 * width, y1), (x0 + 0.4 * width, y0, x1, y1)]
+    else:
+        parts = [(x0, y0, x1, y0 + 0.6 * height), (x0, y0 + 0.4 * height, x1, y1)]
+    return [Region(part, region.shape) for part in parts]
+
+
+def plan(
+    targets: Sequence[Target], picture: Shape, most_cost: float, *, swept: bool
+) -> list[Region]:
+    """Return the regions that show the targets who need it.
 
     Args:
-        px_boxes: shape (n, >= 4), [x0, y0, x1, y1, ...], pixels.
+        targets: the people known or expected.
         picture: height and width.
-        most_cost: regions that cost more than this together are replaced by the whole picture.
-            Higher is more accurate in crowds and slower.
+        most_cost: what the regions may cost together. Where they would cost more even with people
+            shown small, the whole picture is looked at; if it has been (``swept``), as many
+            people as can be, those who cost least first.
+        swept: whether the whole picture has been looked at already.
     """
-    if not len(px_boxes):
-        return []
-    for tall in PERSON_PX:
-        regions = _merge([_around(box, tall) for box in px_boxes])
+    drafts: list[_Draft] = []
+    for wished in PERSON_PX:
+        drafts = [_Draft(t.px_box, wished / t.px_size) for t in targets if t.needs(wished)]
+        regions = _merge(drafts)
         if sum(region.cost for region in regions) <= most_cost:
             return regions
-    return [whole(picture)]
+    if not swept:
+        return [sweep(picture, min(most_cost, _MOST_SWEEP))]
+    return _best(_merge(drafts), targets, most_cost)
 
 
-def whole(picture: tuple[int, int]) -> Region:
-    """Return the region of the whole picture, in the shape that wastes least."""
-    height, width = picture
-    shape = min(_WHOLE, key=lambda s: abs(np.log((s[1] / s[0]) / (width / height))))
-    return Region((0.0, 0.0, float(width), float(height)), shape)
+def _best(regions: list[Region], targets: Sequence[Target], most_cost: float) -> list[Region]:
+    """Return the regions that improve most for what they cost, as many as can be had."""
+
+    def worth(region: Region) -> float:
+        inside = [t for t in targets if _contains(region.px_box, t.px_box)]
+        return sum(t.gain(t.px_size * region.scale) for t in inside) / region.cost
+
+    chosen: list[Region] = []
+    left = most_cost
+    for region in sorted(regions, key=worth, reverse=True):
+        if region.cost <= left:
+            chosen.append(region)
+            left -= region.cost
+    return chosen
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +160,6 @@ class _Draft:
 
     def region(self) -> Region:
         return Region(self.px_box, _shape_for(self.px_box, self.scale))
-
-
-def _around(box: Array, tall: float) -> _Draft:
-    x0, y0, x1, y1 = (float(value) for value in box[:4])
-    width, height = max(x1 - x0, 1.0), max(y1 - y0, 1.0)
-    grow_x, grow_y = width * _MARGIN_X, height * _MARGIN_Y
-    # Somebody cut by the picture's border is larger than their box: a box as wide as high shows
-    # a torso, not a child.
-    person = max(height, 2 * width)
-    return _Draft((x0 - grow_x, y0 - grow_y, x1 + grow_x, y1 + grow_y), tall / person)
 
 
 def _merge(drafts: list[_Draft]) -> list[Region]:
@@ -119,14 +187,28 @@ def _join(one: _Draft, two: _Draft) -> _Draft:
     return _Draft(box, min(max(one.scale, two.scale), 2 * min(one.scale, two.scale)))
 
 
+def _contains(outer: PxBox, inner: PxBox) -> bool:
+    return (
+        outer[0] <= inner[0]
+        and outer[1] <= inner[1]
+        and outer[2] >= inner[2]
+        and outer[3] >= inner[3]
+    )
+
+
 def _touch(a: PxBox, b: PxBox) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
-def _shape_for(box: PxBox, scale: float) -> tuple[int, int]:
+def _shape_for(box: PxBox, scale: float) -> Shape:
     """Return the cheapest shape that shows the box at ``scale`` or nearly so, else the best fit."""
     width, height = (box[2] - box[0]) * scale, (box[3] - box[1]) * scale
-    fitting = [s for s in SHAPES if s[0] >= 0.85 * height and s[1] >= 0.85 * width]
+    fitting = [s for s in SHAPES if s[0] >= _FILLED * height and s[1] >= _FILLED * width]
     if fitting:
         return min(fitting, key=lambda s: s[0] * s[1])
     return max(SHAPES, key=lambda s: (min(s[0] / height, s[1] / width), -s[0] * s[1]))
+
+
+def _to_stride(side: float) -> int:
+    # 32 is what all families take.
+    return max(64, int(np.round(side / 32)) * 32)

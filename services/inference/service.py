@@ -10,14 +10,15 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass
-from typing import Protocol
 
 import structlog
+from msgspec.structs import replace
 from prometheus_client import Counter, Histogram
 
-from services.inference.pipeline import Findings, PersonPipeline
+from services.inference.pipeline import PersonPipeline
+from services.inference.watch import Examined, Examiner, Findings, Watch
 from shared.bus import START, Bus, Entry, Lease, keys
-from shared.messages import FrameHeader, PoseResult, SessionEnd
+from shared.messages import FrameHeader, PoseResult, Progress, SessionEnd
 from shared.settings import Settings
 from shared.worker import cancel, holding, require, run_cameras
 
@@ -33,13 +34,6 @@ _seconds = Histogram(
 )
 _LIVE_IN_FLIGHT = 2
 """Live frames examined at once: more would only make each of them older."""
-
-
-class Examiner(Protocol):
-    """What the worker needs of a PersonPipeline."""
-
-    async def examine(self, jpeg: bytes) -> Findings:
-        """Find the people in a picture."""
 
 
 async def run(settings: Settings, bus: Bus) -> None:
@@ -69,7 +63,7 @@ class _Pending:
 
     entry_id: str
     header: FrameHeader
-    findings: asyncio.Task[Findings]
+    examined: asyncio.Task[Examined]
     skipped: int
 
 
@@ -77,7 +71,8 @@ class _CameraWorker:
     def __init__(
         self, camera: str, settings: Settings, bus: Bus, examiner: Examiner, lease: Lease
     ) -> None:
-        self._camera, self._bus, self._examiner, self._lease = camera, bus, examiner, lease
+        self._camera, self._bus, self._lease = camera, bus, lease
+        self._examiner, self._watch = examiner, Watch(examiner)
         self._in_flight = settings.inference.in_flight
         self._maxlen = settings.bus.results_maxlen
         self._pending: deque[_Pending] = deque()
@@ -112,9 +107,16 @@ class _CameraWorker:
         last = await self._bus.last(keys.poses(self._camera))
         if last is not None and isinstance(last.message, (PoseResult, SessionEnd)):
             if isinstance(last.message, PoseResult):
-                self._last = last.message.frame
+                self._go_on_from(last.message)
             return last.message.frame_id or START
         return START
+
+    def _go_on_from(self, result: PoseResult) -> None:
+        self._last = result.frame
+        known = Findings(
+            result.persons, result.detector, result.pose, result.total_ms, error=result.error
+        )
+        self._watch = Watch(self._examiner, Examined(result.frame, known))
 
     async def _take(self, entry: Entry) -> None:
         message = entry.message
@@ -128,18 +130,32 @@ class _CameraWorker:
                 "inference.unexpected", camera=self._camera, message=type(message).__name__
             )
             return
+        if message.policy == "lossless" and not _follows(message, self._last):
+            await self._catch_up(message)
         skipped = _gap(self._last, message)
         self._last = message
         _skipped.labels(self._camera).inc(skipped)
-        findings = asyncio.ensure_future(self._examiner.examine(entry.payload or b""))
-        self._pending.append(_Pending(entry.id, message, findings, skipped))
+        examined = self._watch.take(message, entry.payload or b"")
+        self._pending.append(_Pending(entry.id, message, examined, skipped))
+
+    async def _catch_up(self, frame: FrameHeader) -> None:
+        """Go on from the tracker's last commit, where the bus has lost our own last result."""
+        progress = await self._bus.get(keys.progress(self._camera))
+        if (
+            isinstance(progress, Progress)
+            and progress.persons is not None
+            and (progress.session, progress.seq) == (frame.session, frame.seq - 1)
+        ):
+            before = replace(frame, seq=progress.seq, t=progress.t)
+            known = Findings(progress.persons, None, None, 0.0)
+            self._watch = Watch(self._examiner, Examined(before, known))
 
     async def _publish_ready(self, *, wait: bool) -> None:
         """Publish what is done, in order; with ``wait``, at least the oldest."""
-        while self._pending and (wait or self._pending[0].findings.done()):
+        while self._pending and (wait or self._pending[0].examined.done()):
             wait = False
             done = self._pending[0]
-            findings = await done.findings
+            findings = (await done.examined).findings
             self._pending.popleft()
             await self._publish(done, findings)
 
@@ -154,6 +170,7 @@ class _CameraWorker:
             persons=findings.persons,
             detector=findings.detector,
             pose=findings.pose,
+            decode_ms=findings.decode_ms,
             total_ms=findings.total_ms,
             skipped=done.skipped,
             error=findings.error,
@@ -161,6 +178,7 @@ class _CameraWorker:
         await self._bus.publish(keys.poses(self._camera), result, maxlen=self._maxlen)
         _frames.labels(self._camera).inc()
         _seconds.labels("total").observe(findings.total_ms / 1000)
+        _seconds.labels("decode").observe(findings.decode_ms / 1000)
         for stage, run_ in (("detector", findings.detector), ("pose", findings.pose)):
             if run_ is not None:
                 _seconds.labels(stage).observe(run_.ms / 1000)
@@ -173,8 +191,14 @@ class _CameraWorker:
 
     async def cancel(self) -> None:
         """Give up what is on its way."""
-        await cancel(pending.findings for pending in self._pending)
+        await cancel(pending.examined for pending in self._pending)
         self._pending.clear()
+
+
+def _follows(frame: FrameHeader, last: FrameHeader | None) -> bool:
+    if last is None or last.session != frame.session:
+        return frame.seq == 0
+    return frame.seq == last.seq + 1
 
 
 def _gap(last: FrameHeader | None, header: FrameHeader) -> int:

@@ -74,6 +74,7 @@ class _CameraWorker:
             if saved is not None
             else CameraTracker(settings.tracker, camera)
         )
+        self._committed_seen = self._tracker.seen
         self._at = self._committed
         """Where the tracker is in memory; ahead of ``_committed`` between commits."""
         self._rows = Rows()
@@ -161,6 +162,7 @@ class _CameraWorker:
         with _commit.time():
             await self._store.commit(self._rows, new)
         self._committed = self._at = new
+        self._committed_seen = self._tracker.seen
         self._committed_at = time.monotonic()
         for event in self._rows.events:
             _events.labels(self._camera, event.kind).inc()
@@ -182,11 +184,14 @@ class _CameraWorker:
     async def _tell(self) -> None:
         """Tell how far the commits are; repeated, because the bus forgets when it restarts."""
         if self._committed.session:
+            t, persons = self._committed_seen
             progress = Progress(
                 camera=self._camera,
                 session=self._committed.session,
                 seq=self._committed.seq,
                 ended=self._committed.ended,
+                t=t,
+                persons=persons,
             )
             await self._bus.put(keys.progress(self._camera), progress)
         self._told_at = time.monotonic()

@@ -12,6 +12,7 @@ from shared.errors import StoreError
 from shared.messages import (
     Event,
     FrameHeader,
+    Person,
     PoseResult,
     SessionEnd,
     TrackedPerson,
@@ -29,6 +30,8 @@ class _Session(msgspec.Struct):
     last: FrameHeader
     tracks: Tracks
     visits: Visits
+    seen: tuple[Person, ...] | None = None
+    """The last frame's people as inference found them; None where it could not be examined."""
 
 
 class _State(msgspec.Struct):
@@ -68,6 +71,12 @@ class CameraTracker:
         """Confirmed people in view."""
         return 0 if self._state.session is None else self._state.session.visits.people
 
+    @property
+    def seen(self) -> tuple[float, tuple[Person, ...] | None]:
+        """The last frame's time and people as inference found them, for ``Progress``."""
+        session = self._state.session
+        return (0.0, None) if session is None else (session.last.t, session.seen)
+
     def update(self, result: PoseResult) -> TrackUpdate:
         """Take in a frame. The first frame of another session ends the one before."""
         frame = result.frame
@@ -81,6 +90,7 @@ class CameraTracker:
             session = _Session(frame, tracks, Visits(open=[]))
             self._state.session = session
         session.last = frame
+        session.seen = result.persons if result.error is None else None
         # A frame that could not be examined says nothing: nobody was seen, nobody was missed.
         sightings: list[Sighting] = []
         if result.error is None:

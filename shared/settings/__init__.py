@@ -3,7 +3,7 @@
 from shared.settings.api import ApiSettings, TelemetrySettings
 from shared.settings.bus import BusSettings, DatabaseSettings
 from shared.settings.cameras import CameraSettings, CaptureSettings, SourceSettings
-from shared.settings.inference import Device, InferenceSettings, Precision
+from shared.settings.inference import Device, InferenceSettings, Precision, Preset
 from shared.settings.root import DEFAULT_FILE, Settings, load_settings
 from shared.settings.tracker import TrackerSettings
 
@@ -17,6 +17,7 @@ __all__ = [
     "Device",
     "InferenceSettings",
     "Precision",
+    "Preset",
     "Settings",
     "SourceSettings",
     "TelemetrySettings",

@@ -11,6 +11,7 @@ from shared.settings._base import Section
 
 Device = Literal["AUTO", "CPU", "GPU", "NPU", "MYRIAD"]
 Precision = Literal["FP16-INT8", "FP16", "FP32"]
+Preset = Literal["fast", "balanced", "accurate"]
 
 
 class InferenceSettings(Section):
@@ -21,6 +22,17 @@ class InferenceSettings(Section):
         description="auto: the Open Model Zoo pair, or MoveNet where that cannot be had. "
         "Or a name from 'posewire models list'.",
         examples=["auto", "human-pose-estimation-0001", "movenet-multipose-lightning"],
+    )
+    detector: str = Field(
+        "auto",
+        description="auto: person-detection-retail-0013; beside MoveNet, which finds people by "
+        "itself, if it is on this machine. Or none, or a name from 'posewire models list'.",
+        examples=["auto", "none", "person-detection-0202"],
+    )
+    preset: Preset = Field(
+        "balanced",
+        description="How much work a frame is worth: fast, balanced, or accurate; what each finds "
+        "and costs is in docs/accuracy.md.",
     )
     device: Device = Field("AUTO", description="Device to run on; AUTO takes OpenVINO's choice.")
     precision: Precision = Field(
@@ -45,17 +57,45 @@ class InferenceSettings(Section):
         "people half hidden.",
     )
     keypoint_score: float = Field(
-        0.1,
+        0.07,
         ge=0.01,
         le=0.9,
         description="Heatmap peaks below are no keypoints. Raise it for fewer, surer points.",
+    )
+    sweeps: tuple[float, ...] | None = Field(
+        None,
+        description="Input areas, relative to 256x456, of the looks at whole pictures; the "
+        "preset's by default.",
+        examples=[[0.25, 0.7]],
+    )
+    sweep_every_s: float | None = Field(
+        None, ge=0, le=3600, description="Seconds between sweeps of a video; the preset's."
+    )
+    detect_every_s: float | None = Field(
+        None,
+        ge=0,
+        le=60,
+        description="Seconds between runs of the detector while everybody is found again; the "
+        "preset's. 0: on every frame.",
+    )
+    region_cost: float | None = Field(
+        None,
+        gt=0,
+        le=64,
+        description="Input area, relative to 256x456, that looks at people may have together on "
+        "one frame; the preset's. Higher is better in crowds and slower.",
+    )
+    mirror: bool | None = Field(
+        None,
+        description="Average each look with its mirror image: slightly better, twice the work; "
+        "the preset's. Only of human-pose-estimation-0001.",
     )
     in_flight: int = Field(
         4,
         ge=1,
         le=64,
-        description="Frames of one camera examined at once. More fills the device, fewer lowers "
-        "latency.",
+        description="Frames of one camera held at once: one is examined, the next are decoded "
+        "ahead.",
     )
     threads: int = Field(
         0, ge=0, le=256, description="CPU threads for inference; 0: as many as there are cores."

@@ -8,10 +8,11 @@ three samples of its logarithm along an axis give the parabola whose top is the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
+
+from services.inference.skeletons import Skeletons
+from shared.skeleton import MIRRORED
 
 Array = npt.NDArray[np.float32]
 
@@ -31,14 +32,6 @@ _LEAST_AGREEMENT = 0.75
 _MOST_PEAKS = 64
 """Peaks of one part that are looked at, best first: bounds the pairs in a crowd."""
 _LEAST_POINTS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Skeletons:
-    """``points``: shape (n, 18, 3), [x, y, score]; missing (0, 0, 0). ``scores``: shape (n,)."""
-
-    points: Array
-    scores: Array
 
 
 def decode(heatmaps: Array, fields: Array, *, keypoint_score: float) -> Skeletons:
@@ -64,6 +57,29 @@ def decode(heatmaps: Array, fields: Array, *, keypoint_score: float) -> Skeleton
         points[row, part[chosen], 2] = np.minimum(score[chosen], 1.0)
     count = np.maximum((points[:, :, 2] > 0).sum(1), 1)
     return Skeletons(points, (points[:, :, 2].sum(1) / count).astype(np.float32))
+
+
+def mirror(heatmaps: Array, fields: Array) -> tuple[Array, Array]:
+    """Return the maps of the mirrored picture as those of the picture.
+
+    Left and right change places, and fields point the other way along x.
+    """
+    flipped = fields[_MIRRORED_PLANES, :, ::-1].copy()
+    flipped[::2] *= -1  # in every pair of planes x comes first
+    return heatmaps[_MIRRORED_PARTS, :, ::-1], flipped
+
+
+def _mirrored_planes() -> list[int]:
+    at = {(a, b): plane for a, b, plane in _LIMBS}
+    planes = [0] * (2 * len(_LIMBS))
+    for (a, b), plane in at.items():
+        other = at[MIRRORED[a], MIRRORED[b]]
+        planes[plane : plane + 2] = [other, other + 1]
+    return planes
+
+
+_MIRRORED_PLANES = _mirrored_planes()
+_MIRRORED_PARTS = [*MIRRORED, PARTS]
 
 
 def find_peaks(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from services.inference.registry.catalogue import DETECTOR, MOVENET, POSE
+from services.inference.registry.catalogue import DETECTOR, MOVENET, POSE, ModelSpec
 from services.inference.registry.download import Progress, pull
 from services.inference.registry.store import ModelFiles, find, find_spec
 from shared.errors import ModelError
@@ -43,10 +43,25 @@ async def resolve(
             f"{spec.name} finds people but no poses; model is the pose model, such as {POSE}"
         )
     pose = await _have(spec.name, settings, progress, allow_download)
-    detector = None
-    if spec.family == "openpose-paf":
-        detector = await _have(DETECTOR, settings, progress, allow_download)
+    detector = await _detector_for(spec, settings, progress, allow_download)
     return Selection(detector, pose, f"model = {settings.model!r}")
+
+
+async def _detector_for(
+    pose: ModelSpec, settings: InferenceSettings, progress: Progress | None, allow_download: bool
+) -> ModelFiles | None:
+    if settings.detector == "none":
+        return None
+    if settings.detector != "auto":
+        return await _have(settings.detector, settings, progress, allow_download)
+    try:
+        # MoveNet finds people by itself, if fewer: not worth a download.
+        alone = pose.family == "movenet-multipose"
+        return await _have(DETECTOR, settings, progress, allow_download and not alone)
+    except _NotHere:
+        if alone:
+            return None
+        raise
 
 
 async def _auto(

@@ -19,7 +19,8 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from services.capture.sources import Picture, Source, open_source
-from services.inference.pipeline import Findings, PersonPipeline
+from services.inference.pipeline import PersonPipeline
+from services.inference.watch import Examined, Findings, Watch
 from services.launcher.options import settings_for
 from services.launcher.writers import (
     EVENT_COLUMNS,
@@ -115,10 +116,10 @@ class _Analysis:
         started = time.perf_counter()
         epoch = time.time()
         try:
-            async for picture, findings in self._examined(source, pipeline):
-                header = self._header(picture, source, epoch)
+            async for jpeg, examined in self._examined(source, pipeline, epoch):
+                header, findings = examined.frame, examined.findings
                 update = _still(header, findings) if stills else self._track(header, findings)
-                writers.frame(update, picture.jpeg)
+                writers.frame(update, jpeg)
                 self._count(update, findings)
                 self._seconds = time.perf_counter() - started
                 progress.update(bar, completed=self.frames)
@@ -128,17 +129,19 @@ class _Analysis:
                 writers.events(events)
 
     async def _examined(
-        self, source: Source, pipeline: PersonPipeline
-    ) -> AsyncIterator[tuple[Picture, Findings]]:
-        """Yield pictures with what was found in them, in order, several examined at once."""
-        pending: deque[tuple[Picture, asyncio.Future[Findings]]] = deque()
+        self, source: Source, pipeline: PersonPipeline, epoch: float
+    ) -> AsyncIterator[tuple[bytes, Examined]]:
+        """Yield pictures with what was found in them, in order."""
+        watch = Watch(pipeline)
+        pending: deque[tuple[bytes, asyncio.Task[Examined]]] = deque()
         try:
             try:
                 async for picture in source:
-                    pending.append((picture, asyncio.ensure_future(pipeline.examine(picture.jpeg))))
+                    header = self._header(picture, source, epoch)
+                    pending.append((picture.jpeg, watch.take(header, picture.jpeg)))
                     if len(pending) >= self._settings.inference.in_flight:
-                        first, findings = pending.popleft()
-                        yield first, await findings
+                        jpeg, examined = pending.popleft()
+                        yield jpeg, await examined
                     if self.frames + len(pending) >= self._most_frames:
                         break
             except SourceError as error:
@@ -146,10 +149,10 @@ class _Analysis:
                 self.error = error
                 Console(stderr=True).print(f"posewire: {error}", style="red", highlight=False)
             while pending:
-                first, findings = pending.popleft()
-                yield first, await findings
+                jpeg, examined = pending.popleft()
+                yield jpeg, await examined
         finally:
-            for _picture, rest in pending:
+            for _jpeg, rest in pending:
                 rest.cancel()
 
     def _header(self, picture: Picture, source: Source, epoch: float) -> FrameHeader:
@@ -175,6 +178,7 @@ class _Analysis:
                 persons=findings.persons,
                 detector=findings.detector,
                 pose=findings.pose,
+                decode_ms=findings.decode_ms,
                 total_ms=findings.total_ms,
                 error=findings.error,
             )

@@ -10,8 +10,10 @@ import cv2
 import numpy as np
 import pytest
 
+from services.inference.finder import Prior
 from services.inference.pipeline import PersonPipeline
 from services.inference.registry import MOVENET
+from services.inference.watch import Findings
 from shared.errors import ModelError
 from shared.settings import InferenceSettings
 
@@ -22,6 +24,14 @@ def jpeg(image: np.ndarray) -> bytes:
     return cv2.imencode(".jpg", image)[1].tobytes()
 
 
+async def examine(
+    pipeline: PersonPipeline, data: bytes, t: float = 0.0, before: Findings | None = None
+) -> Findings:
+    prepared = await pipeline.prepare(data, t, None if before is None else t - 0.1)
+    assert prepared is not None
+    return await pipeline.examine(prepared, None if before is None else Prior(before.persons))
+
+
 @pytest.fixture(scope="module")
 def frames() -> dict[int, bytes]:
     """Frames of the sample clip: empty ones, one person, three people."""
@@ -30,7 +40,7 @@ def frames() -> dict[int, bytes]:
     for index in range(230):
         found, image = reader.read()
         assert found
-        if index in (0, 5, 18, 50, 229):
+        if index in (0, 5, 18, 50, 51, 52, 229):
             pictures[index] = jpeg(image)
     return pictures
 
@@ -59,7 +69,7 @@ async def movenet() -> AsyncIterator[PersonPipeline]:
 async def test_people_are_found_with_skeletons_and_nobody_where_nobody_is(
     zoo: PersonPipeline, frames: dict[int, bytes]
 ) -> None:
-    found = await zoo.examine(frames[50])
+    found = await examine(zoo, frames[50])
     assert len([p for p in found.persons if p.score > 0.5]) == 3
     assert all(len(p.keypoints) == 18 for p in found.persons if p.score > 0.5)
     assert found.detector is not None
@@ -67,38 +77,71 @@ async def test_people_are_found_with_skeletons_and_nobody_where_nobody_is(
     assert found.pose.device == "CPU"
     assert found.pose.ms > 0
     for empty in (0, 5, 229):
-        findings = await zoo.examine(frames[empty])
+        findings = await examine(zoo, frames[empty])
         assert [p for p in findings.persons if p.score > 0.4] == []
-        assert findings.pose is None, "the pose network ran on an empty frame"
+        follows = await examine(zoo, frames[empty], t=0.15, before=findings)
+        assert follows.persons == findings.persons == ()
+        assert follows.pose is None, "the pose network ran on an empty frame"
+        assert follows.detector is None, "the detector ran though it was not due"
+
+
+async def test_people_are_followed_without_the_detector_and_for_less(
+    zoo: PersonPipeline, frames: dict[int, bytes]
+) -> None:
+    first = await examine(zoo, frames[50])
+    second = await examine(zoo, frames[51], t=0.1, before=first)
+    assert second.detector is None
+    assert second.pose is not None
+    assert first.pose is not None
+    assert second.pose.pixels < first.pose.pixels
+    assert len([p for p in second.persons if p.score > 0.5]) == 3
+    third = await examine(zoo, frames[52], t=0.2, before=second)
+    assert third.detector is not None, "the detector was due"
+
+
+async def test_the_detector_runs_at_once_if_somebody_is_not_found_again(
+    zoo: PersonPipeline, frames: dict[int, bytes]
+) -> None:
+    crowd = await examine(zoo, frames[50])
+    nobody = await examine(zoo, frames[229], t=0.1, before=crowd)
+    assert nobody.detector is not None
+    assert [p for p in nobody.persons if p.score > 0.4] == []
+
+
+@pytest.mark.parametrize("preset", ["fast", "accurate"])
+async def test_every_preset_finds_them(
+    models_dir: Path, frames: dict[int, bytes], preset: str
+) -> None:
+    pipeline = await open_pipeline(models_dir=models_dir, preset=preset)
+    found = await examine(pipeline, frames[50])
+    await pipeline.close()
+    assert len([p for p in found.persons if p.score > 0.5]) == 3
 
 
 async def test_movenet_finds_them_too(movenet: PersonPipeline, frames: dict[int, bytes]) -> None:
-    found = await movenet.examine(frames[50])
+    found = await examine(movenet, frames[50])
     assert len([p for p in found.persons if p.score > 0.5]) == 3
     assert found.detector is None
     assert found.pose is not None
-    assert [p for p in (await movenet.examine(frames[0])).persons if p.score > 0.4] == []
+    assert [p for p in (await examine(movenet, frames[0])).persons if p.score > 0.4] == []
 
 
 async def test_the_same_picture_gives_the_same_answer_whatever_else_runs(
     zoo: PersonPipeline, frames: dict[int, bytes]
 ) -> None:
-    alone = {index: (await zoo.examine(data)).persons for index, data in frames.items()}
-    many = await asyncio.gather(*(zoo.examine(frames[i]) for i in list(frames) * 4))
+    alone = {index: (await examine(zoo, data)).persons for index, data in frames.items()}
+    many = await asyncio.gather(*(examine(zoo, frames[i]) for i in list(frames) * 4))
     for index, findings in zip(list(frames) * 4, many, strict=True):
         assert findings.persons == alone[index]
 
 
 @pytest.mark.parametrize("size", [(1, 1), (9000, 12000), (1, 500), (700, 2)])
 async def test_pictures_of_any_size(zoo: PersonPipeline, size: tuple[int, int]) -> None:
-    findings = await zoo.examine(jpeg(np.zeros((*size, 3), dtype=np.uint8)))
+    findings = await examine(zoo, jpeg(np.zeros((*size, 3), dtype=np.uint8)))
     assert findings.error is None
     assert [p for p in findings.persons if p.score > 0.5] == []
 
 
 async def test_a_broken_picture_is_told(zoo: PersonPipeline, frames: dict[int, bytes]) -> None:
     for data in (b"", b"no picture", frames[50][:20]):
-        findings = await zoo.examine(data)
-        assert findings.persons == ()
-        assert findings.error is not None
-        assert "not a picture" in findings.error
+        assert await zoo.prepare(data) is None

@@ -7,10 +7,11 @@ import random
 
 import pytest
 
-from services.inference.pipeline import Findings
+from services.inference.finder import Prior
 from services.inference.service import serve
+from services.inference.watch import Findings
 from shared.bus import MemoryBus, keys
-from shared.messages import FrameHeader, Person, Policy, PoseResult, SessionEnd
+from shared.messages import FrameHeader, Person, Policy, PoseResult, Progress, SessionEnd
 from shared.settings import Settings
 from shared.worker import run_cameras
 
@@ -26,14 +27,19 @@ class Examiner:
         self.at_once = 0
         self.most_at_once = 0
 
-    async def examine(self, jpeg: bytes) -> Findings:
+    async def prepare(self, jpeg: bytes, t: float, before_t: float | None) -> int | None:
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         await asyncio.sleep(random.uniform(0, self.most_s))
         self.at_once -= 1
-        if not jpeg:
-            return Findings((), None, None, 0.0, "not a picture")
-        return Findings((Person(box=(0, 0, 1, 1), score=0.9),) * jpeg[0], None, None, 1.0)
+        return jpeg[0] if jpeg else None
+
+    async def examine(self, prepared: int, prior: Prior | None) -> Findings:
+        await asyncio.sleep(random.uniform(0, self.most_s))
+        known = 0 if prior is None else round(prior.persons[0].score)
+        # The score tells how many frames were examined one after the other.
+        someone = Person(box=(0, 0, 1, 1), score=known + 1)
+        return Findings((someone,) * (prepared + 1), None, None, 1.0)
 
 
 @pytest.fixture
@@ -89,7 +95,8 @@ async def test_lossless_frames_come_out_in_order_several_at_once(settings: Setti
         await until(bus, 99)
     found = await results(bus)
     assert [r.frame.seq for r in found] == list(range(100))
-    assert [len(r.persons) for r in found] == [seq % 5 for seq in range(100)]
+    assert [len(r.persons) for r in found] == [seq % 5 + 1 for seq in range(100)]
+    assert [r.persons[0].score for r in found] == list(range(1, 101))
     assert 1 < examiner.most_at_once <= settings.inference.in_flight
 
 
@@ -131,7 +138,22 @@ async def test_a_new_worker_goes_on_after_what_was_published(settings: Settings)
     for stop_at in (10, 25, 39):
         async with Running(settings, bus, Examiner()):
             await until(bus, stop_at)
-    assert [r.frame.seq for r in await results(bus)] == list(range(40))
+    found = await results(bus)
+    assert [r.frame.seq for r in found] == list(range(40))
+    assert [r.persons[0].score for r in found] == list(range(1, 41)), "lost who was there"
+
+
+async def test_a_new_worker_goes_on_from_the_trackers_commit_if_the_bus_has_lost_all(
+    settings: Settings,
+) -> None:
+    bus = MemoryBus()
+    await put(bus, range(7, 9))
+    seen = (Person(box=(0, 0, 1, 1), score=7),)
+    progress = Progress(camera="door", session="s", seq=6, t=0.6, persons=seen)
+    await bus.put(keys.progress("door"), progress)
+    async with Running(settings, bus, Examiner()):
+        await until(bus, 8)
+    assert [r.persons[0].score for r in await results(bus)] == [8, 9]
 
 
 @pytest.mark.parametrize("keep_data", [True, False])
@@ -163,4 +185,8 @@ async def test_junk_and_pictures_that_are_none_do_not_stop_it(settings: Settings
         await until(bus, 5)
     found = await results(bus)
     assert [r.frame.seq for r in found] == list(range(6))
-    assert [r.error for r in found].count("not a picture") == 1
+    errors = [r.error for r in found]
+    assert errors[3] is not None
+    assert "not a picture" in errors[3]
+    assert errors.count(None) == 5
+    assert [r.persons[0].score for r in found if not r.error] == [1, 2, 3, 1, 2]

@@ -8,66 +8,102 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.inference.imaging import crop, stretch
-from services.inference.regions import SHAPES, plan, whole
+from services.inference.regions import PERSON_PX, SHAPES, Target, halves, plan, sweep
 
 PICTURE = (432, 768)
 
 
-def boxes(*rows: tuple[float, float, float, float]) -> np.ndarray:
-    return np.array(rows, dtype=np.float32).reshape(-1, 4)
+def target(x0: float, y0: float, x1: float, y1: float, shown_px: float = 0.0) -> Target:
+    return Target((x0, y0, x1, y1), max(y1 - y0, x1 - x0) / 1.2, shown_px)
 
 
 def test_nobody_means_nowhere() -> None:
-    assert plan(boxes(), PICTURE, 1.5) == []
+    assert plan([], PICTURE, 1.5, swept=False) == []
 
 
-def test_one_person_costs_a_third_of_the_picture() -> None:
-    (region,) = plan(boxes((300, 100, 380, 300)), PICTURE, 1.5)
-    assert region.cost <= 0.35
-    x0, y0, x1, y1 = region.px_box
-    assert (x0 <= 300, y0 <= 100, x1 >= 380, y1 >= 300) == (True,) * 4
+def test_one_person_costs_a_sixth_of_the_picture() -> None:
+    (region,) = plan([target(300, 100, 400, 340)], PICTURE, 1.5, swept=False)
+    assert region.cost <= 0.17
+    assert region.px_box == (300, 100, 400, 340)
+    assert 0.7 * 176 < 200 * region.scale < 1.1 * 176
+
+
+def test_who_has_been_seen_well_needs_no_closer_look() -> None:
+    far, well, close = (target(300, 100, 400, 340, px) for px in (60, 180, 500))
+    assert plan([well], PICTURE, 1.5, swept=True) == []
+    assert len(plan([far], PICTURE, 1.5, swept=True)) == 1
+    assert len(plan([close], PICTURE, 1.5, swept=True)) == 1
 
 
 def test_people_side_by_side_share_a_region() -> None:
-    together = plan(boxes((300, 100, 380, 300), (360, 100, 440, 300)), PICTURE, 1.5)
-    assert len(together) == 1
-    apart = plan(boxes((100, 100, 180, 300), (600, 100, 680, 300)), PICTURE, 1.5)
-    assert len(apart) == 2
+    one, two, three = (
+        target(300, 100, 400, 340),
+        target(370, 100, 470, 340),
+        target(20, 9, 120, 249),
+    )
+    assert len(plan([one, two], PICTURE, 1.5, swept=False)) == 1
+    assert len(plan([one, three], PICTURE, 1.5, swept=False)) == 2
 
 
-def test_a_crowd_takes_the_whole_picture() -> None:
-    crowd = boxes(*((70 * n, 20, 70 * n + 60, 400) for n in range(10)))
-    regions = plan(crowd, PICTURE, 1.0)
-    assert sum(region.cost for region in regions) <= 1.1
+def test_a_crowd_takes_the_whole_picture_once() -> None:
+    crowd = [target(70 * n, 20 + 9 * n, 70 * n + 60, 160 + 20 * n) for n in range(10)]
+    (region,) = plan(crowd, PICTURE, 0.4, swept=False)
+    assert region.px_box == (0, 0, 768, 432)
+    looks = plan(crowd, PICTURE, 0.4, swept=True)
+    assert looks
+    assert sum(look.cost for look in looks) <= 0.4
 
 
 people = st.lists(
-    st.tuples(st.floats(0, 740), st.floats(0, 400), st.floats(2, 700), st.floats(2, 430)),
+    st.tuples(
+        st.floats(0, 740), st.floats(0, 400), st.floats(2, 700), st.floats(2, 430),
+        st.floats(0, 900),
+    ),
     max_size=30,
-)
+)  # fmt: skip
 
 
-@given(people)
+@given(people, st.booleans())
 def test_everybody_is_in_a_region_and_the_cost_is_bounded(
-    rows: list[tuple[float, float, float, float]],
+    rows: list[tuple[float, float, float, float, float]], swept: bool
 ) -> None:
-    found = boxes(*((x, y, min(x + w, 768), min(y + h, 432)) for x, y, w, h in rows))
-    regions = plan(found, PICTURE, 1.5)
-    assert sum(region.cost for region in regions) <= 1.5
-    assert all(region.shape in SHAPES for region in regions)
-    for x0, y0, x1, y1 in found:
-        assert any(
-            r.px_box[0] <= x0 and r.px_box[1] <= y0 and r.px_box[2] >= x1 and r.px_box[3] >= y1
-            for r in regions
-        )
+    wanted = [target(x, y, min(x + w, 768), min(y + h, 432), px) for x, y, w, h, px in rows]
+    regions = plan(wanted, PICTURE, 1.5, swept=swept)
+    assert sum(region.cost for region in regions) <= 1.6
+    assert all(region.shape in SHAPES or region == sweep(PICTURE, 1.5) for region in regions)
+    if not swept:
+        for one in wanted:
+            known = any(not one.needs(wished) for wished in PERSON_PX)
+            x0, y0, x1, y1 = one.px_box
+            assert known or any(
+                r.px_box[0] <= x0 and r.px_box[1] <= y0 and r.px_box[2] >= x1 and r.px_box[3] >= y1
+                for r in regions
+            )
 
 
 @pytest.mark.parametrize(
-    ("size", "shape"),
-    [((432, 768), (256, 456)), ((480, 640), (296, 392)), ((640, 427), (392, 296))],
+    ("size", "area", "shape"),
+    [
+        ((432, 768), 1.0, (256, 448)),
+        ((480, 640), 0.7, (256, 320)),
+        ((640, 427), 0.7, (352, 224)),
+        ((5, 3000), 0.25, (128, 224)),
+    ],
 )
-def test_whole_pictures_keep_their_aspect(size: tuple[int, int], shape: tuple[int, int]) -> None:
-    assert whole(size).shape == shape
+def test_sweeps_keep_the_aspect_of_common_pictures(
+    size: tuple[int, int], area: float, shape: tuple[int, int]
+) -> None:
+    region = sweep(size, area)
+    assert region.shape == shape
+    assert region.px_box == (0, 0, size[1], size[0])
+
+
+def test_halves_cover_the_whole_and_overlap() -> None:
+    left, right = halves(sweep((400, 600), 1.0))
+    assert left.px_box == (0, 0, 360, 400)
+    assert right.px_box == (240, 0, 600, 400)
+    top, bottom = halves(sweep((600, 400), 1.0))
+    assert (top.px_box[3], bottom.px_box[1]) == (360, 240)
 
 
 @given(
