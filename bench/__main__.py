@@ -8,20 +8,37 @@ import sys
 from pathlib import Path
 
 DATA = Path(os.environ.get("POSEWIRE_TEST_DATA", "../shared/data"))
+MODELS = Path(os.environ.get("POSEWIRE_MODELS_DIR", DATA / "models"))
+VIDEO = DATA / "videos" / "one-by-one-person-detection.mp4"
+COCO = DATA / "coco"
+
+BENCHES: dict[str, tuple[tuple[Path, ...], list[str]]] = {
+    "pose_ap": (
+        (COCO, MODELS),
+        ["--coco", str(COCO / "keypoints_dev.json"), "--images", str(COCO / "images")],
+    ),
+    "throughput": ((VIDEO, MODELS), ["--video", str(VIDEO), "--models", str(MODELS)]),
+}
+"""For each bench, the data it needs, and its arguments."""
 
 
 def main() -> int:
     """Run the benches one after the other; return the first exit code that is not 0."""
-    video = DATA / "videos" / "one-by-one-person-detection.mp4"
-    models = Path(os.environ.get("POSEWIRE_MODELS_DIR", DATA / "models"))
-    for needed in (video, models):
-        if not needed.exists():
-            sys.stdout.write(f"throughput: skipped, {needed} is not there (POSEWIRE_TEST_DATA)\n")
-            return 0
-    sys.stdout.write(f"throughput on {video.name}\n")
-    sys.stdout.flush()
-    command = [sys.executable, "-m", "bench.throughput", "--video", str(video)]
-    return subprocess.run([*command, "--models", str(models)], check=False).returncode
+    worst = 0
+    for name, (needs, arguments) in BENCHES.items():
+        missing = [path for path in needs if not path.exists()]
+        if missing:
+            sys.stdout.write(f"{name}: skipped, no {missing[0]} here (POSEWIRE_TEST_DATA)\n")
+            continue
+        sys.stdout.write(f"{name}\n")
+        sys.stdout.flush()
+        done = subprocess.run(
+            [sys.executable, "-m", f"bench.{name}", *arguments],
+            env=os.environ | {"POSEWIRE_MODELS_DIR": str(MODELS)},
+            check=False,
+        )
+        worst = worst or done.returncode
+    return worst
 
 
 if __name__ == "__main__":

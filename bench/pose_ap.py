@@ -38,6 +38,7 @@ from shared.overlay import draw
 from shared.settings import load_settings
 from shared.skeleton import as_array, to_coco
 
+CROWD = 10
 DETECTOR_AREA = 320 * 544
 _NAMES = ("AP", "AP50", "AP75", "APm", "APl", "AR", "AR50", "AR75", "ARm", "ARl")
 
@@ -145,7 +146,7 @@ def _scores(truth: Any, detections: list[dict[str, Any]]) -> dict[str, float]:
     }
 
 
-def _costs(found: dict[int, Findings]) -> dict[str, float]:
+def _costs(found: dict[int, Findings]) -> dict[str, float | None]:
     everything = list(found.values())
 
     def mean(values: list[float]) -> float:
@@ -165,7 +166,17 @@ def _costs(found: dict[int, Findings]) -> dict[str, float]:
         "ms_pose": ms(poses),
         "ms_detector": ms(detectors),
         "ms_decode": mean([f.decode_ms for f in everything]),
+        "decode_share_of_crowds": _decode_share(everything),
     }
+
+
+def _decode_share(everything: list[Findings]) -> float | None:
+    """Return the decoder's time over the network's, on images with ten people or more."""
+    crowds = [f for f in everything if f.pose is not None and len(f.persons) >= CROWD]
+    if not crowds:
+        return None
+    network = sum(f.pose.ms for f in crowds if f.pose is not None)
+    return round(sum(f.decode_ms for f in crowds) / network, 3)
 
 
 def _overlay(source: Path, findings: Findings, folder: Path) -> None:

@@ -7,8 +7,8 @@ import numpy.typing as npt
 
 from services.inference.engines import Engine
 from services.inference.imaging import Image, View, crop, stretch
+from shared.settings import Family
 
-_PERSON = 1
 _MOST_STRETCH = 1.4
 """The network learned from stretched pictures; beyond this, people get shapes it has never seen."""
 
@@ -16,8 +16,9 @@ _MOST_STRETCH = 1.4
 class Detector:
     """Finds people's boxes."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, family: Family = "ssd", person_label: int = 1) -> None:
         self.engine = engine
+        self._family, self._person_label = family, person_label
 
     def prepare(self, image: Image) -> tuple[Image, View]:
         """Return the network's input for a picture, and which part of it the input shows."""
@@ -35,8 +36,32 @@ class Detector:
 
         float32, shape (n, 5), [x0, y0, x1, y1, score], pixels of the picture, best first.
         """
-        (output,) = (await self.engine.infer(tensor)).values()
-        return read_detections(output, self.engine.input_shape, view, picture, least_score)
+        outputs = await self.engine.infer(tensor)
+        shape = self.engine.input_shape
+        if self._family == "atss":
+            rows = rows_of_atss(outputs["boxes"], outputs["labels"], shape)
+        else:
+            (rows,) = outputs.values()
+        return read_detections(
+            rows, shape, view, picture, least_score, person_label=self._person_label
+        )
+
+
+def rows_of_atss(
+    boxes: npt.NDArray[np.float32], labels: npt.NDArray[np.float32], shape: tuple[int, int]
+) -> npt.NDArray[np.float32]:
+    """Return ATSS' output as SSD's rows, shape (n, 7).
+
+    Args:
+        boxes: shape (n, 5), [x0, y0, x1, y1, score], pixels of the input.
+        labels: shape (n,); 1 is a person in person-detection-0203.
+        shape: height and width of the input.
+    """
+    height, width = shape
+    rows = np.zeros((len(boxes), 7), np.float32)
+    rows[:, 1], rows[:, 2] = labels, boxes[:, 4]
+    rows[:, 3:] = boxes[:, :4] / np.array([width, height] * 2, np.float32)
+    return rows
 
 
 def read_detections(
@@ -45,6 +70,8 @@ def read_detections(
     view: View,
     picture: tuple[int, int],
     least_score: float,
+    *,
+    person_label: int = 1,
 ) -> npt.NDArray[np.float32]:
     """Read SSD's ``detection_out``, shape (1, 1, n, 7): [image, label, score, x0, y0, x1, y1].
 
@@ -54,7 +81,9 @@ def read_detections(
     rows = output.reshape(-1, 7)
     ends = np.flatnonzero(rows[:, 0] < 0)
     rows = rows[: ends[0]] if len(ends) else rows
-    rows = rows[(rows[:, 1] == _PERSON) & (rows[:, 2] >= least_score) & np.isfinite(rows).all(1)]
+    rows = rows[
+        (rows[:, 1] == person_label) & (rows[:, 2] >= least_score) & np.isfinite(rows).all(1)
+    ]
     height, width = shape
     corners = rows[:, 3:7].reshape(-1, 2, 2) * np.array([width, height], dtype=np.float32)
     boxes = view.to_picture(corners).reshape(-1, 4)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from services.inference.engines import Engine, open_engine
 from services.inference.imaging import Image, View, crop
-from services.inference.poses import movenet, paf
+from services.inference.poses import associative, movenet, paf
 from services.inference.regions import Region, Shape, halves
 from services.inference.registry import ModelFiles
 from services.inference.skeletons import Skeletons, merge, mirror
@@ -128,6 +128,25 @@ class MoveNetDecoder:
         )
 
 
+class AssociativeDecoder(PafDecoder):
+    """The associative embedding family. Its outputs are told apart by name."""
+
+    def read(self, outputs: Outputs, mirrored: Outputs | None, shape: Shape) -> Skeletons:
+        found = self._decode(outputs, shape)
+        if mirrored is None:
+            return found
+        return merge([(found, 1.0), (mirror(self._decode(mirrored, shape), shape[1]), 1.0)])[0]
+
+    def _decode(self, outputs: Outputs, shape: Shape) -> Skeletons:
+        heatmaps = outputs["heatmaps"][0]
+        tags = outputs["embeddings"].reshape(heatmaps.shape)
+        found = associative.decode(heatmaps, tags, keypoint_score=self._keypoint_score)
+        cells = np.array([heatmaps.shape[2], heatmaps.shape[1]], dtype=np.float32)
+        points = found.points.copy()
+        points[..., :2] *= np.array([shape[1], shape[0]], dtype=np.float32) / cells
+        return Skeletons(points, found.scores)
+
+
 class PoseNetwork:
     """A pose network, compiled for each input shape when it is first needed."""
 
@@ -138,6 +157,8 @@ class PoseNetwork:
         self.decoder: Decoder
         if files.spec.family == "movenet-multipose":
             self.decoder = MoveNetDecoder(settings)
+        elif files.spec.family == "associative-embedding":
+            self.decoder = AssociativeDecoder(settings)
         else:
             self.decoder = PafDecoder(settings)
 

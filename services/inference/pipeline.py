@@ -84,6 +84,8 @@ def _open_finder(settings: InferenceSettings, selection: Selection) -> Finder:
     work = effort(settings)
     detector = None
     if selection.detector is not None:
-        detector = Detector(open_engine(selection.detector, settings))
+        spec = selection.detector.spec
+        engine = open_engine(selection.detector, settings)
+        detector = Detector(engine, spec.family, spec.person_label)
     network = PoseNetwork(settings, selection.pose, mirror=work.mirror)
     return Finder(work, settings.detection_score, network, detector)

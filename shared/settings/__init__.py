@@ -3,7 +3,14 @@
 from shared.settings.api import ApiSettings, TelemetrySettings
 from shared.settings.bus import BusSettings, DatabaseSettings
 from shared.settings.cameras import CameraSettings, CaptureSettings, SourceSettings
-from shared.settings.inference import Device, InferenceSettings, Precision, Preset
+from shared.settings.inference import (
+    Device,
+    Family,
+    InferenceSettings,
+    ModelSettings,
+    Precision,
+    Preset,
+)
 from shared.settings.root import DEFAULT_FILE, Settings, load_settings
 from shared.settings.tracker import TrackerSettings
 
@@ -15,7 +22,9 @@ __all__ = [
     "CaptureSettings",
     "DatabaseSettings",
     "Device",
+    "Family",
     "InferenceSettings",
+    "ModelSettings",
     "Precision",
     "Preset",
     "Settings",

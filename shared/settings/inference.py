@@ -3,15 +3,44 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from shared.settings._base import Section
 
 Device = Literal["AUTO", "CPU", "GPU", "NPU", "MYRIAD"]
 Precision = Literal["FP16-INT8", "FP16", "FP32"]
 Preset = Literal["fast", "balanced", "accurate"]
+Family = Literal["ssd", "atss", "openpose-paf", "movenet-multipose", "associative-embedding"]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class ModelSettings(Section):
+    """A model of your own: an OpenVINO IR, ONNX or TFLite file of a family that is known."""
+
+    family: Family = Field(
+        description="What its outputs mean. Detectors: ssd (detection_out), atss (boxes, labels). "
+        "Poses: openpose-paf, movenet-multipose, associative-embedding."
+    )
+    path: Path | None = Field(None, description="The file; for an IR the .xml, its .bin beside it.")
+    url: str | None = Field(
+        None, description="Where to fetch it; needs sha256. For an IR the .xml; .bin is beside it."
+    )
+    sha256: Sha256 | None = Field(None, description="Checksum of the file.")
+    weights_sha256: Sha256 | None = Field(None, description="Checksum of an IR's .bin.")
+    precision: Precision = Field("FP32", description="For the log; FP16 for MYRIAD.")
+    person_label: int = Field(1, ge=0, description="Detectors: the class that is a person.")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> ModelSettings:
+        if (self.path is None) == (self.url is None):
+            raise ValueError("give path or url, and not both")
+        if self.url is not None and self.sha256 is None:
+            raise ValueError("a model fetched by url needs its sha256")
+        if self.url is not None and self.url.endswith(".xml") and self.weights_sha256 is None:
+            raise ValueError("an IR fetched by url needs weights_sha256, the .bin's checksum")
+        return self
 
 
 class InferenceSettings(Section):
@@ -22,6 +51,11 @@ class InferenceSettings(Section):
         description="auto: the Open Model Zoo pair, or MoveNet where that cannot be had. "
         "Or a name from 'posewire models list'.",
         examples=["auto", "human-pose-estimation-0001", "movenet-multipose-lightning"],
+    )
+    models: dict[str, ModelSettings] = Field(
+        default_factory=dict,
+        description="Models of your own, by name, for model and detector.",
+        examples=[{"mine": {"family": "ssd", "path": "/models/mine.xml"}}],
     )
     detector: str = Field(
         "auto",

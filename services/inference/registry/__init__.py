@@ -9,7 +9,7 @@ await resolve(settings)      the models that a configuration means, and why
 from services.inference.registry.catalogue import CATALOGUE, DETECTOR, MOVENET, POSE, ModelSpec
 from services.inference.registry.download import Progress, pull
 from services.inference.registry.select import Selection, resolve
-from services.inference.registry.store import ModelFiles, cache_folder, find, find_spec
+from services.inference.registry.store import ModelFiles, cache_folder, find, find_spec, known
 
 __all__ = [
     "CATALOGUE",
@@ -23,6 +23,7 @@ __all__ = [
     "cache_folder",
     "find",
     "find_spec",
+    "known",
     "pull",
     "resolve",
 ]

@@ -7,13 +7,12 @@ Checksums: sha256 of the Open Model Zoo's 2021.4 files, sha384 as the zoo's mode
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
 
-from shared.settings import Precision
-
-Family = Literal["ssd", "openpose-paf", "movenet-multipose"]
+from shared.settings import Family, Precision
 
 _ZOO = "https://storage.openvinotoolkit.org/repositories/open_model_zoo"
+_ZOO_2021 = "https://download.01.org/opencv/2021/openvinotoolkit/2021.2/open_model_zoo/models_bin/3"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +44,10 @@ class ModelSpec:
     licence: str
     megabytes: float
     wheel: WheelSpec | None = None
+    person_label: int = 1
+    """Detectors: the class that is a person."""
+    folder: Path | None = None
+    """Where the files are, for models of the user's own."""
 
 
 DETECTOR = "person-detection-retail-0013"
@@ -91,6 +94,85 @@ _MEGABYTES = {
 }  # fmt: skip
 
 
+# Digests as the zoo's model.yml list them: xml and bin. None of these could be run here.
+_OTHERS: dict[tuple[str, Family, Precision], tuple[str, float, str, str]] = {
+    ("person-detection-0200", "ssd", "FP16-INT8"): (f"{_ZOO}/2021.2/models_bin/1", 2.4,
+        "f17fb6b39451106bbc8fc85ce78d3e3e554fc6bad58fc3030be5dad74d183437",
+        "96eae0de7a1b2d568f8931390e5b09f68443bd74b6cf0fead92c4e9c8398a0d1"),
+    ("person-detection-0200", "ssd", "FP16"): (f"{_ZOO}/2021.2/models_bin/1", 3.8,
+        "0f6cbafd5a8cd92ad89e67e3c3471de3e5772d20c9d0a612139777cc0a72235a",
+        "aba627cdd9c6576cf6e7442191b9663811d327f2ea0ffe113fb77ba07c124b58"),
+    ("person-detection-0200", "ssd", "FP32"): (f"{_ZOO}/2021.2/models_bin/1", 7.5,
+        "7c799fd5f8921a9bb0d831e07a22773457c0ba6214bf786aec73374bef821c17",
+        "c44a6e7ddab71fb784c599ab8325c7ccd72c8c0ab1312cd0f93924c9c2c655cb"),
+    ("person-detection-0201", "ssd", "FP16-INT8"): (f"{_ZOO}/2021.2/models_bin/1", 2.4,
+        "723dbb13d4b9a88d6333c5a17ec48c4d3ce46809db50eb72158d26f1e65a0047",
+        "b5afd5c109e69f6bc16252df0f1cf7281889e0012821eb4d500f86155daf4e5c"),
+    ("person-detection-0201", "ssd", "FP16"): (f"{_ZOO}/2021.2/models_bin/1", 3.8,
+        "95a266e66d6e920594f1a8fbcabcd0a72358065098416d11e2bd406310ed549a",
+        "81ec4d0c1219ec7f00e17102c86900e4253776227137f15e12cda8c7e7994aec"),
+    ("person-detection-0201", "ssd", "FP32"): (f"{_ZOO}/2021.2/models_bin/1", 7.5,
+        "0535a7c2e71a63478ebc5922ae320a947731272b1a6ff26a4a7fa933bfa69df2",
+        "e21fc97a9a28310a096a3ca6c29674f35e99016e7fcc0d5d80bce15747fdf5f3"),
+    ("person-detection-0202", "ssd", "FP16-INT8"): (f"{_ZOO_2021}", 2.4,
+        "54ac2e5a674fd96460bcd0be2946673c688dce843ec9e4c8c81d3eac4e098eb3",
+        "bfabc65982221b500dd3ea90dc54f010ac31636011067920ef6ead298e39e5af"),
+    ("person-detection-0202", "ssd", "FP16"): (f"{_ZOO_2021}", 3.8,
+        "649213976ea433d338752235944c96ce67809d175860b6814778847192497501",
+        "c82526a14d4c3c2d4c04e06e1173f573374fb5a2a97393b926f96adbff7b345b"),
+    ("person-detection-0202", "ssd", "FP32"): (f"{_ZOO_2021}", 7.5,
+        "b98e6f77e245c503590bfc60d80c5df6ce613210da7cb5e0520eb38321475ed7",
+        "51d95e643733d2a11ad830b954f8c3cc9e15c08ffab796be0c96c37e99e27e83"),
+    ("person-detection-0203", "atss", "FP16"): (f"{_ZOO_2021}", 5.0,
+        "0f3316a35412b48b760e97ba33063fedd82ef4aeb5521ceefe233a11f3a539eb",
+        "e7ff7f360d42bd24476ce7e83e41bed99d9014058ac6f0ce70cc84f76d78fb12"),
+    ("person-detection-0203", "atss", "FP32"): (f"{_ZOO_2021}", 8.9,
+        "f7b3590794ddb668573413e2c984edf3df365e8edba70ee2eda5a256afd14b8f",
+        "f7fd0fbf2a29fcc370e561cf499bcecc4d2a684905a7d199c5cea13a896dbd5d"),
+    ("human-pose-estimation-0005", "associative-embedding", "FP16"): (
+        f"{_ZOO}/2021.4/models_bin/3", 17.4,
+        "a14e7de99e9edfb38c990401301e6f823032a1ed0d42bed997dc865f797fe181",
+        "8d99a9efaf9b5df8bcc8d25811dcd595b6461ab28b8d60a03cea0f238eb7b813"),
+    ("human-pose-estimation-0005", "associative-embedding", "FP32"): (
+        f"{_ZOO}/2021.4/models_bin/3", 33.7,
+        "faddff73d6645c2efd581979aad84d72888bab9e798e080429052d1f8a74437d",
+        "51f8f34dbd3a2eab1265b8fa7aa9cbfb4a5c65c8beaadda92c9e3b4e311689ed"),
+    ("human-pose-estimation-0006", "associative-embedding", "FP16"): (
+        f"{_ZOO}/2021.4/models_bin/3", 17.4,
+        "c2e7d6ca58ded4806b6bdab150752bcf3009c9c3225b938a7e940d247782bed2",
+        "8d99a9efaf9b5df8bcc8d25811dcd595b6461ab28b8d60a03cea0f238eb7b813"),
+    ("human-pose-estimation-0006", "associative-embedding", "FP32"): (
+        f"{_ZOO}/2021.4/models_bin/3", 33.7,
+        "60f853d1352a8a406108a2dfef922bc9935ca593e61f9ffa6cb631c26c7379e3",
+        "51f8f34dbd3a2eab1265b8fa7aa9cbfb4a5c65c8beaadda92c9e3b4e311689ed"),
+    ("human-pose-estimation-0007", "associative-embedding", "FP16"): (
+        f"{_ZOO}/2022.1/models_bin/2", 18.3,
+        "28d3943151cf35597a32020943a9b009cfab722dcc179962cf40fbd6c4ce2d5d4fa807e49af4df3f6306ef8b0c3697ea",
+        "0faee3c20cfeec5af03d138f5f0405920bb43a31ce53adf12fbe7f6f7d361ef9e1620fb0dd75cff73f300f4f983a875a"),
+    ("human-pose-estimation-0007", "associative-embedding", "FP32"): (
+        f"{_ZOO}/2022.1/models_bin/2", 34.2,
+        "1bcdbf9f7dbbafa800465349502a7ae8d2751033dba7ee2af9bfd898ad8b317a08e88656587c7bb58b902b5b2cf475c7",
+        "d8d3edfbd129d20bf7045746b2f3858a349bc9c85b2a69e252217616f70cd24c4b95f65f199298263fee6c382254b856"),
+}  # fmt: skip
+
+
+def _others() -> list[ModelSpec]:
+    specs = []
+    for (name, family, precision), (base, size, *digests) in _OTHERS.items():
+        files = tuple(
+            FileSpec(
+                f"{name}.{extension}", (digest,), (f"{base}/{name}/{precision}/{name}.{extension}",)
+            )
+            for extension, digest in zip(("xml", "bin"), digests, strict=True)
+        )
+        # The SSD detectors of 2021 count classes from 0.
+        label = 0 if family == "ssd" else 1
+        specs.append(
+            ModelSpec(name, family, precision, files, "Apache-2.0", size, person_label=label)
+        )
+    return specs
+
+
 def _zoo(name: str, family: Family, precision: Precision) -> ModelSpec:
     files = []
     for extension in ("xml", "bin"):
@@ -106,6 +188,7 @@ _PRECISIONS: tuple[Precision, ...] = ("FP16-INT8", "FP16", "FP32")
 CATALOGUE: tuple[ModelSpec, ...] = (
     *(_zoo(DETECTOR, "ssd", precision) for precision in _PRECISIONS),
     *(_zoo(POSE, "openpose-paf", precision) for precision in _PRECISIONS),
+    *_others(),
     ModelSpec(
         MOVENET,
         "movenet-multipose",

@@ -40,6 +40,9 @@ async def pull(
     """
     if (found := await asyncio.to_thread(find, spec, settings)) is not None:
         return found
+    if spec.folder is not None:
+        names = ", ".join(file.name for file in spec.files)
+        raise ModelError(f"model {spec.name!r}: {spec.folder} does not hold {names}")
     folder = cache_folder(settings) / spec.name / spec.precision
     try:
         folder.mkdir(parents=True, exist_ok=True)

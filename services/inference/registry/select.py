@@ -9,10 +9,12 @@ import structlog
 
 from services.inference.registry.catalogue import DETECTOR, MOVENET, POSE, ModelSpec
 from services.inference.registry.download import Progress, pull
-from services.inference.registry.store import ModelFiles, find, find_spec
+from services.inference.registry.store import ModelFiles, find, find_spec, known
 from shared.errors import ModelError
 from shared.settings import InferenceSettings, Precision
 
+DETECTORS = ("ssd", "atss")
+"""Families that find people and no poses."""
 _log = structlog.get_logger(__name__)
 
 
@@ -37,11 +39,15 @@ async def resolve(
     """
     if settings.model == "auto":
         return await _auto(settings, progress, allow_download)
-    spec = find_spec(settings.model, settings.precision)
-    if spec.family == "ssd":
+    spec = find_spec(settings.model, settings.precision, known(settings))
+    if spec.family in DETECTORS:
         raise ModelError(
             f"{spec.name} finds people but no poses; model is the pose model, such as {POSE}"
         )
+    if settings.detector not in ("auto", "none"):
+        wanted = find_spec(settings.detector, settings.precision, known(settings))
+        if wanted.family not in DETECTORS:
+            raise ModelError(f"{wanted.name} is no detector; detector is one such as {DETECTOR}")
     pose = await _have(spec.name, settings, progress, allow_download)
     detector = await _detector_for(spec, settings, progress, allow_download)
     return Selection(detector, pose, f"model = {settings.model!r}")
@@ -91,7 +97,7 @@ class _NotHere(ModelError):
 async def _have(
     name: str, settings: InferenceSettings, progress: Progress | None, allow_download: bool
 ) -> ModelFiles:
-    spec = find_spec(name, _precision(settings))
+    spec = find_spec(name, _precision(settings), known(settings))
     # A damaged file is an error of its own, not a reason to take another model.
     if (found := await asyncio.to_thread(find, spec, settings)) is not None:
         return found

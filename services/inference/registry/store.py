@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import platformdirs
 
 from services.inference.registry.catalogue import CATALOGUE, FileSpec, ModelSpec
 from shared.errors import ModelError
-from shared.settings import InferenceSettings, Precision
+from shared.settings import InferenceSettings, ModelSettings, Precision
 
 _DIGESTS = {64: hashlib.sha256, 96: hashlib.sha384}
 
@@ -24,14 +25,37 @@ class ModelFiles:
     path: Path
 
 
-def find_spec(name: str, precision: Precision) -> ModelSpec:
+def known(settings: InferenceSettings) -> tuple[ModelSpec, ...]:
+    """Return all models: the settings' own first, then the catalogue's."""
+    return (*(_own(name, model) for name, model in settings.models.items()), *CATALOGUE)
+
+
+def _own(name: str, model: ModelSettings) -> ModelSpec:
+    source = str(model.path or model.url)
+    digests = ((model.sha256,) if model.sha256 else (), (model.weights_sha256 or "",))
+    url, path = model.url, model.path.expanduser() if model.path is not None else None
+    files = [FileSpec(source.rsplit("/", 1)[-1], digests[0], (url,) if url else ())]
+    if source.endswith(".xml"):
+        weights = FileSpec(
+            files[0].name.removesuffix(".xml") + ".bin",
+            digests[1] if model.weights_sha256 else (),
+            (url.removesuffix(".xml") + ".bin",) if url else (),
+        )
+        files.append(weights)
+    return ModelSpec(
+        name, model.family, model.precision, tuple(files), "your own", 0.0,
+        person_label=model.person_label, folder=None if path is None else path.parent,
+    )  # fmt: skip
+
+
+def find_spec(name: str, precision: Precision, specs: Sequence[ModelSpec] = CATALOGUE) -> ModelSpec:
     """Return the model ``name`` in ``precision``; a model of only one precision comes in that.
 
     Raises ModelError for an unknown name or a precision the model does not have.
     """
-    found = [spec for spec in CATALOGUE if spec.name == name]
+    found = [spec for spec in specs if spec.name == name]
     if not found:
-        names = sorted({spec.name for spec in CATALOGUE})
+        names = sorted({spec.name for spec in specs})
         near = difflib.get_close_matches(name, names, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names)}"
         raise ModelError(f"unknown model {name!r}; {hint}")
@@ -53,6 +77,8 @@ def cache_folder(settings: InferenceSettings) -> Path:
 
 def candidates(spec: ModelSpec, settings: InferenceSettings) -> list[Path]:
     """Return the folders in which the model may be, in the order they are looked in."""
+    if spec.folder is not None:
+        return [spec.folder]
     inside = Path(spec.name) / spec.precision
     folders = []
     if settings.models_dir is not None:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Column, Table
 
-from services.inference.registry import CATALOGUE, cache_folder, find, find_spec, pull, resolve
+from services.inference.registry import cache_folder, find, find_spec, known, pull, resolve
 from services.launcher.options import settings_for
 from shared.errors import ModelError
 
@@ -28,7 +28,7 @@ def show(config: Path | None) -> None:
         Column("licence", no_wrap=True),
         Column("where", overflow="fold"),
     )
-    for spec in CATALOGUE:
+    for spec in known(inference):
         try:
             found = find(spec, inference)
             where = str(found.path.parent) if found else "not here"
@@ -54,7 +54,13 @@ def fetch(config: Path | None, name: str | None, overrides: Mapping[str, Any]) -
             selection = asyncio.run(resolve(inference, progress))
             files = [f for f in (selection.detector, selection.pose) if f is not None]
         else:
-            files = [asyncio.run(pull(find_spec(name, inference.precision), inference, progress))]
+            files = [
+                asyncio.run(
+                    pull(
+                        find_spec(name, inference.precision, known(inference)), inference, progress
+                    )
+                )
+            ]
     for file in files:
         _console.print(f"{file.spec.name} {file.spec.precision}: {file.path}")
 
@@ -64,7 +70,7 @@ def verify(config: Path | None) -> bool:
     inference = settings_for(config, {}).inference
     good = True
     here = 0
-    for spec in CATALOGUE:
+    for spec in known(inference):
         try:
             found = find(spec, inference)
         except ModelError as error:

@@ -10,13 +10,24 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from services.inference.engines import choose_device, open_engine
-from services.inference.registry import DETECTOR, MOVENET, POSE, find, find_spec, pull, resolve
+from services.inference.pipeline import PersonPipeline
+from services.inference.registry import (
+    DETECTOR,
+    MOVENET,
+    POSE,
+    find,
+    find_spec,
+    known,
+    pull,
+    resolve,
+)
 from services.inference.registry.catalogue import FileSpec, ModelSpec
 from services.inference.registry.store import ModelFiles
 from shared.errors import DeviceError, ModelError
-from shared.settings import InferenceSettings
+from shared.settings import InferenceSettings, ModelSettings
 
 DATA = bytes(range(256)) * 4000
 DIGEST = hashlib.sha256(DATA).hexdigest()
@@ -130,6 +141,79 @@ def test_unknown_models_and_precisions_are_named() -> None:
     with pytest.raises(ModelError, match=f"did you mean '{MOVENET}'"):
         find_spec("movenet-multipose-lightening", "FP16")
     assert find_spec(MOVENET, "FP32").precision == "FP16"
+
+
+async def test_a_model_of_ones_own_by_path(models_dir: Path, tmp_path: Path) -> None:
+    detector = models_dir / DETECTOR / "FP16-INT8" / f"{DETECTOR}.xml"
+    pose = models_dir / POSE / "FP16-INT8" / f"{POSE}.xml"
+    settings = InferenceSettings(
+        cache_dir=tmp_path,
+        device="CPU",
+        model="pose of mine",
+        detector="boxes of mine",
+        models={
+            "pose of mine": ModelSettings(family="openpose-paf", path=pose),
+            "boxes of mine": ModelSettings(family="ssd", path=detector),
+        },
+    )
+    selection = await resolve(settings)
+    assert selection.detector is not None
+    assert (selection.detector.path, selection.pose.path) == (detector, pose)
+    pipeline = await PersonPipeline.open(settings, selection)
+    assert "pose of mine" in pipeline.describe()
+    await pipeline.close()
+
+
+async def test_a_model_of_ones_own_by_url(server: Server, tmp_path: Path) -> None:
+    mine = ModelSettings(
+        family="openpose-paf", url=server.url, sha256=DIGEST, weights_sha256=DIGEST
+    )
+    settings = InferenceSettings(cache_dir=tmp_path, models={"mine": mine})
+    spec = find_spec("mine", "FP16", known(settings))
+    files = await pull(spec, settings)
+    assert files.path.read_bytes() == DATA
+    assert files.path.with_suffix(".bin").read_bytes() == DATA
+
+
+@pytest.mark.parametrize(
+    ("model", "detector", "message"),
+    [
+        ("boxes", "auto", "finds people but no poses"),
+        (MOVENET, POSE, "is no detector"),
+        ("gone", "none", "does not hold gone.onnx"),
+    ],
+)
+async def test_models_in_the_wrong_place_are_named(
+    tmp_path: Path, model: str, detector: str, message: str
+) -> None:
+    own = {
+        "boxes": ModelSettings(family="ssd", path=tmp_path / "boxes.onnx"),
+        "gone": ModelSettings(family="openpose-paf", path=tmp_path / "gone.onnx"),
+    }
+    settings = InferenceSettings(
+        cache_dir=tmp_path, models_dir=tmp_path, models=own, model=model, detector=detector
+    )
+    with pytest.raises(ModelError, match=message):
+        await resolve(settings)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"path": "a.xml", "url": "http://a/b.xml"}, {"url": "http://a/b.onnx"},
+     {"url": "http://a/b.xml", "sha256": DIGEST}, {"path": "a.xml", "sha256": "abc"}],
+)  # fmt: skip
+def test_a_model_of_ones_own_that_cannot_be_checked_is_refused(options: dict[str, str]) -> None:
+    with pytest.raises(ValidationError):
+        ModelSettings(family="ssd", **options)
+
+
+@pytest.mark.parametrize("name", ["person-detection-0202", "human-pose-estimation-0005"])
+def test_newer_models_of_the_zoo_are_known(name: str) -> None:
+    for precision in ("FP16", "FP32"):
+        spec = find_spec(name, precision)
+        assert [file.name for file in spec.files] == [f"{name}.xml", f"{name}.bin"]
+        assert all(len(file.digests[0]) in (64, 96) for file in spec.files)
+        assert all(file.urls[0].endswith(f"/{precision}/{file.name}") for file in spec.files)
 
 
 def test_a_damaged_file_is_refused(models_dir: Path, tmp_path: Path) -> None:

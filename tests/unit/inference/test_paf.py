@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.inference.poses.paf import _LIMBS, PARTS, decode, find_peaks
+from services.inference.poses.paf import _LIMBS, PARTS, decode, find_peaks, mirror
+from shared.skeleton import MIRRORED
 
 Array = npt.NDArray[np.float32]
 SIGMA = 0.9
@@ -88,6 +89,17 @@ def test_somebody_cut_by_the_border_keeps_the_rest(dx: float, dy: float) -> None
     assert len(found.points) == 1
     legs = slice(8, 14)
     assert np.abs(found.points[0, legs, :2] - whole[legs]).max() <= 0.25
+
+
+@given(st.floats(0.3, 0.7), st.floats(0, 1))
+@settings(deadline=None, max_examples=20)
+def test_the_mirror_image_gives_the_same_person(dx: float, dy: float) -> None:
+    somebody = person(20 + dx, 2 + dy, 40)
+    somebody[4, 0] -= 4  # not symmetric
+    mirrored = somebody[list(MIRRORED)].copy()
+    mirrored[:, 0] = 60 - mirrored[:, 0]
+    found = decode(*mirror(*render([mirrored], 48, 60)), keypoint_score=0.1)
+    assert_found([somebody], found.points)
 
 
 def test_empty_maps_hold_nobody() -> None:

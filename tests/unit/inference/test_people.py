@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from services.inference.detector import read_detections
+from services.inference.detector import read_detections, rows_of_atss
 from services.inference.imaging import View, decode_jpeg
 from services.inference.people import carry_box, in_pixels, match_people, pair_again, targets
 from services.inference.poses import movenet
@@ -176,6 +176,16 @@ def test_detections_are_read_clipped_and_sorted() -> None:
     view = View(0, 0, 544 / 640, 320 / 480)
     found = read_detections(rows, (320, 544), view, PICTURE, 0.3)
     np.testing.assert_allclose(found, [[0, 0, 160, 240, 0.9], [320, 240, 480, 480, 0.5]], atol=1e-3)
+
+
+def test_atss_boxes_are_read_as_detections() -> None:
+    found = np.array([[54.4, 32, 272, 320, 0.9], [0, 0, 54.4, 32, 0.8]], dtype=np.float32)
+    rows = rows_of_atss(found, np.array([1, 0], dtype=np.float32), (320, 544))
+    view = View(0, 0, 544 / 640, 320 / 480)
+    persons = read_detections(rows, (320, 544), view, PICTURE, 0.3)
+    np.testing.assert_allclose(persons, [[64, 48, 320, 480, 0.9]], atol=1e-3)
+    others = read_detections(rows, (320, 544), view, PICTURE, 0.3, person_label=0)
+    np.testing.assert_allclose(others, [[0, 0, 64, 48, 0.8]], atol=1e-3)
 
 
 def test_movenet_is_read_in_its_own_order() -> None:
