@@ -39,6 +39,10 @@ Precision = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option("--precision", help="FP16-INT8, FP16 or FP32."),
 ]
+Preset = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--preset", help="fast, balanced or accurate: work done on each frame."),
+]
 Model = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option("--model", help="auto, or a name from 'posewire models list'."),
@@ -72,12 +76,15 @@ def _errors() -> Iterator[None]:
 
 
 def _inference(
-    device: str | None, precision: str | None, model: str | None
+    device: str | None, precision: str | None, model: str | None, preset: str | None = None
 ) -> dict[str, dict[str, Any]]:
-    given = {"device": device, "precision": precision, "model": model}
+    given = {
+        "device": device and device.upper(),
+        "precision": precision and precision.upper(),
+        "model": model,
+        "preset": preset and preset.lower(),
+    }
     chosen = {key: value for key, value in given.items() if value}
-    for name in chosen.keys() - {"model"}:
-        chosen[name] = chosen[name].upper()
     return {"inference": chosen} if chosen else {}
 
 
@@ -102,6 +109,7 @@ def demo(
     device: Device = None,
     precision: Precision = None,
     model: Model = None,
+    preset: Preset = None,
     data_dir: DataDir = None,
     port: Annotated[
         Optional[int],  # noqa: UP045
@@ -119,7 +127,7 @@ def demo(
     with _errors():
         system.demo(
             config,
-            _inference(device, precision, model) | _telemetry(log_level),
+            _inference(device, precision, model, preset) | _telemetry(log_level),
             source=source,
             data_dir=data_dir,
             port=port,
@@ -135,6 +143,7 @@ def up(
     device: Device = None,
     precision: Precision = None,
     model: Model = None,
+    preset: Preset = None,
     data_dir: DataDir = None,
     log_level: LogLevel = None,
 ) -> None:
@@ -142,7 +151,7 @@ def up(
     from services.launcher.commands import system
 
     with _errors():
-        overrides = _inference(device, precision, model) | _telemetry(log_level)
+        overrides = _inference(device, precision, model, preset) | _telemetry(log_level)
         system.up(config, overrides, source=source, data_dir=data_dir)
 
 
@@ -154,13 +163,14 @@ def run(
     device: Device = None,
     precision: Precision = None,
     model: Model = None,
+    preset: Preset = None,
     log_level: LogLevel = None,
 ) -> None:
     """Run one service in the foreground: what containers and systemd start."""
     from services.launcher.commands import run as command
 
     with _errors():
-        overrides = _inference(device, precision, model) | _telemetry(log_level)
+        overrides = _inference(device, precision, model, preset) | _telemetry(log_level)
         command.run(service, config, overrides, source=source)
 
 
@@ -193,13 +203,16 @@ def analyze(
     device: Device = None,
     precision: Precision = None,
     model: Model = None,
+    preset: Preset = None,
     log_level: LogLevel = None,
 ) -> None:
     """Analyse a file, folder, device or stream without any servers."""
     from services.launcher.commands import analyze as command
 
     with _errors():
-        overrides = _inference(device, precision, model) | _telemetry(log_level or "warning")
+        overrides = _inference(device, precision, model, preset) | _telemetry(
+            log_level or "warning"
+        )
         outputs = command.Outputs(events, poses, mot, video)
         command.analyze(source, config, overrides, outputs, most_frames=frames, as_json=json_)
 

@@ -122,7 +122,7 @@ class InferenceSettings(Section):
     mirror: bool | None = Field(
         None,
         description="Average each look with its mirror image: slightly better, twice the work; "
-        "the preset's. Only of human-pose-estimation-0001.",
+        "the preset's.",
     )
     in_flight: int = Field(
         4,

@@ -20,6 +20,7 @@ from rich.table import Table
 
 from services.capture.sources import Picture, Source, open_source
 from services.inference.pipeline import PersonPipeline
+from services.inference.regions import FULL_AREA
 from services.inference.watch import Examined, Findings, Watch
 from services.launcher.options import settings_for
 from services.launcher.writers import (
@@ -92,6 +93,7 @@ class _Analysis:
         self._last: FrameHeader | None = None
         self.frames = 0
         self.broken = 0
+        self._pose_pixels = self._detector_runs = 0
         self.most_people = 0
         self.error: SourceError | None = None
 
@@ -189,6 +191,8 @@ class _Analysis:
         self._events += update.events
         self.frames += 1
         self.broken += findings.error is not None
+        self._pose_pixels += findings.pose.pixels if findings.pose is not None else 0
+        self._detector_runs += findings.detector is not None
         self.most_people = max(self.most_people, update.people)
 
     def _writers(self, source: Source) -> list[Writer]:
@@ -225,6 +229,8 @@ class _Analysis:
                 "seconds": round(self._seconds, 3),
                 "fps": fps,
                 "models": self._models,
+                "pose_compute": round(self._pose_pixels / FULL_AREA / self.frames, 3),
+                "detector_runs": round(self._detector_runs / self.frames, 3),
                 "most_people": self.most_people,
                 "events": [
                     dict(zip(EVENT_COLUMNS, event_row(event), strict=True))
