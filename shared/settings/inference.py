@@ -96,8 +96,9 @@ class InferenceSettings(Section):
         le=0.9,
         description="Heatmap peaks below are no keypoints. Raise it for fewer, surer points.",
     )
-    sweeps: tuple[float, ...] | None = Field(
+    sweeps: tuple[Annotated[float, Field(gt=0, le=16)], ...] | None = Field(
         None,
+        min_length=1,
         description="Input areas, relative to 256x456, of the looks at whole pictures; the "
         "preset's by default.",
         examples=[[0.25, 0.7]],
