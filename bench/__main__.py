@@ -17,6 +17,11 @@ BENCHES: dict[str, tuple[tuple[Path, ...], list[str]]] = {
         (COCO, MODELS),
         ["--coco", str(COCO / "keypoints_dev.json"), "--images", str(COCO / "images")],
     ),
+    "tracking": ((DATA / "mot15",), [str(DATA / "mot15")]),
+    "events": (
+        (VIDEO, MODELS),
+        ["--video", str(VIDEO), "--truth", str(VIDEO.with_suffix(".events.csv"))],
+    ),
     "throughput": ((VIDEO, MODELS), ["--video", str(VIDEO), "--models", str(MODELS)]),
 }
 """For each bench, the data it needs, and its arguments."""
