@@ -55,7 +55,7 @@ def merge(seen: Sequence[tuple[Skeletons, float]]) -> tuple[Skeletons, Array]:
 
     The best leads: it has the highest sum of keypoint scores, discounted where the person was shown
     much smaller or larger than ``BEST_PX``, for there networks are sure of points that are wrong.
-    Its keypoints are averaged with those of the others that are close by.
+    Its keypoints are averaged with the others' that are close by, and those it lacks are theirs.
 
     Args:
         seen: skeletons in pixels of the picture, and their look's scale (input pixels per picture
@@ -91,7 +91,7 @@ def merge(seen: Sequence[tuple[Skeletons, float]]) -> tuple[Skeletons, Array]:
     fit = value / np.maximum(together.points[:, :, 2].sum(1), 1e-6)
     best = together.only([same[0] for same in kept])
     for row, same in enumerate(kept):
-        best.points[row] = _mean(together.points[same], fit[same])
+        best.points[row] = _joined(together.points[same], fit[same])
     return best, shown[[same[0] for same in kept]]
 
 
@@ -106,8 +106,13 @@ def mirror(skeletons: Skeletons, width: float) -> Skeletons:
     return Skeletons(points, skeletons.scores, boxes)
 
 
-def _mean(points: Array, weights: Array) -> Array:
-    """Return the first skeleton with its keypoints averaged with others' that are close by."""
+def _joined(points: Array, weights: Array) -> Array:
+    """Return the first skeleton, averaged with the others where they agree and completed by them.
+
+    Args:
+        points: skeletons of one person, best first, shape (n, 18, 3).
+        weights: how well each was shown, shape (n,), 0 to 1.
+    """
     first = points[0]
     apart = np.hypot(*(points[:, :, :2] - first[:, :2]).transpose(2, 0, 1))
     near = (points[:, :, 2] > 0) & (apart <= _NEAR * extent(first))
@@ -116,6 +121,9 @@ def _mean(points: Array, weights: Array) -> Array:
     total = weight.sum(0)
     seen = (first[:, 2] > 0) & (total > 0)
     out[seen, :2] = ((points[:, :, :2] * weight[..., None]).sum(0)[seen]) / total[seen, None]
+    for other, fits in zip(points[1:], weights[1:], strict=True):
+        lacks = (out[:, 2] <= 0) & (other[:, 2] > 0)
+        out[lacks] = other[lacks] * np.array([1, 1, fits], np.float32)
     return out
 
 

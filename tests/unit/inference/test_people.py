@@ -100,6 +100,16 @@ def test_points_close_by_are_averaged_and_others_are_not() -> None:
     np.testing.assert_allclose(found.points[0, INDEX["r_wrist"], :2], expected, atol=1e-3)
 
 
+def test_points_that_the_leader_lacks_are_anothers() -> None:
+    leader, other = skeletons((300, 100, 200), score=0.9), skeletons((301, 100, 200), score=0.5)
+    leader.points[0, INDEX["l_ankle"]] = 0
+    found, _shown = merge([(leader, 1.0), (other, 1.0)])
+    assert len(found) == 1
+    np.testing.assert_allclose(
+        found.points[0, INDEX["l_ankle"]], other.points[0, INDEX["l_ankle"]], rtol=1e-5
+    )
+
+
 def test_mirroring_twice_changes_nothing() -> None:
     one = skeletons((300, 100, 200))
     one = Skeletons(one.points, one.scores, np.array([[260, 100, 340, 300]], np.float32))
