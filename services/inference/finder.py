@@ -163,12 +163,14 @@ class Frame:
         Where the detector ran its boxes come first: only who it did not see keeps the former.
         """
         found = self._merged[0]
+        if found.boxes is not None:
+            return _NO_BOXES  # the network gives boxes of this frame
         carried = []
         for one, other in people.pair_again(expected, found, self._picture).items():
             box, before = people.in_pixels(expected[one], self._picture)
             assert before is not None
             moved = people.carry_box(box, before, found.points[other], self._picture)
-            if any(people.iou(moved, seen) >= _OVERLAP_CARRIED for seen in self._boxes):
+            if any(skeletons.iou(moved, seen) >= _OVERLAP_CARRIED for seen in self._boxes):
                 continue
             score = _KEPT_SCORE * expected[one].score
             if self._detected is not None:
@@ -210,7 +212,7 @@ class Frame:
 
 def _among(person: Person, known: Sequence[Person]) -> bool:
     box = np.array(person.box)
-    return any(people.iou(box, np.array(other.box)) >= _SAME_BOX for other in known)
+    return any(skeletons.iou(box, np.array(other.box)) >= _SAME_BOX for other in known)
 
 
 def _due(t: float, before_t: float | None, every_s: float) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.inference.regions import Target
-from services.inference.skeletons import Skeletons, extent, oks
+from services.inference.skeletons import Skeletons, extent, iou, oks
 from shared.messages import Person
 from shared.skeleton import INDEX, as_array
 
@@ -246,16 +246,6 @@ def _around(box: Array, points: Array) -> Array:
 
 def _tight_box(seen: Array) -> Array:
     return np.concatenate([seen[:, :2].min(0), seen[:, :2].max(0)])
-
-
-def iou(a: Array, b: Array) -> float:
-    """Return the intersection over union of two boxes, [x0, y0, x1, y1]."""
-    width = min(a[2], b[2]) - max(a[0], b[0])
-    height = min(a[3], b[3]) - max(a[1], b[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    both = width * height
-    return float(both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both))
 
 
 def _person(px_box: Array, score: float, points: Array | None, scale: Array) -> Person:

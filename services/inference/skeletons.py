@@ -20,6 +20,8 @@ and for MoveNet, falling on either side (docs/accuracy.md).
 """
 _SAME = 0.5
 """Object keypoint similarity from which two skeletons are one person's."""
+_SAME_BOX = 0.65
+"""The same for the boxes that a network gives, where skeletons differ."""
 _SLACK_OCTAVES = 0.3
 _NEAR = 0.06
 """Keypoints of one person this close, as a share of the person's extent, are averaged."""
@@ -81,9 +83,8 @@ def merge(seen: Sequence[tuple[Skeletons, float]]) -> tuple[Skeletons, Array]:
     value = value * np.exp(-_LOSS_PER_OCTAVE * np.maximum(octaves - _SLACK_OCTAVES, 0))
     kept: list[list[int]] = []
     for index in np.argsort(-value, kind="stable"):
-        points = together.points[index]
         for same in kept:
-            if oks(together.points[same[0]], points) >= _SAME:
+            if _are_one(together, same[0], int(index)):
                 same.append(int(index))
                 break
         else:
@@ -93,6 +94,24 @@ def merge(seen: Sequence[tuple[Skeletons, float]]) -> tuple[Skeletons, Array]:
     for row, same in enumerate(kept):
         best.points[row] = _joined(together.points[same], fit[same])
     return best, shown[[same[0] for same in kept]]
+
+
+def _are_one(skeletons: Skeletons, one: int, two: int) -> bool:
+    if oks(skeletons.points[one], skeletons.points[two]) >= _SAME:
+        return True
+    # Who is half hidden gets other guesses for the rest from every look.
+    boxes = skeletons.boxes
+    return boxes is not None and iou(boxes[one], boxes[two]) >= _SAME_BOX
+
+
+def iou(a: Array, b: Array) -> float:
+    """Return the intersection over union of two boxes, [x0, y0, x1, y1]."""
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    both = width * height
+    return float(both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both))
 
 
 def mirror(skeletons: Skeletons, width: float) -> Skeletons:
