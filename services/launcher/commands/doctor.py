@@ -20,6 +20,7 @@ from shared.bus import RedisBus
 from shared.errors import BusUnavailable, DeviceError, ModelError, PosewireError
 from shared.redact import redact
 from shared.settings import Settings
+from shared.telemetry import configure_logging
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Check:
 def doctor(config: Path | None, *, as_json: bool) -> bool:
     """Print all checks; return whether everything needed is there."""
     settings = settings_for(config, {})
+    configure_logging(settings.telemetry)  # to stderr: stdout is the report
     checks = [
         _python(),
         *_packages(),

@@ -14,6 +14,7 @@ from rich.table import Column, Table
 from services.inference.registry import cache_folder, find, find_spec, known, pull, resolve
 from services.launcher.options import settings_for
 from shared.errors import ModelError
+from shared.telemetry import configure_logging
 
 _console = Console(highlight=False)
 
@@ -40,7 +41,9 @@ def show(config: Path | None) -> None:
 
 def fetch(config: Path | None, name: str | None, overrides: Mapping[str, Any]) -> None:
     """Fetch one model, or what the configuration means. Raises ModelError."""
-    inference = settings_for(config, overrides).inference
+    settings = settings_for(config, overrides)
+    configure_logging(settings.telemetry)
+    inference = settings.inference
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
     with Progress(*columns, TransferSpeedColumn(), console=_console) as bars:
         tasks: dict[str, Any] = {}
