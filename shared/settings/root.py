@@ -36,7 +36,7 @@ DEFAULT_FILE = Path("posewire.toml")
 _PREFIX = "POSEWIRE_"
 _SHORTHANDS = {"POSEWIRE_MODELS_DIR": ("inference", "models_dir")}
 """Variables that people type often, and the settings they stand for."""
-_RESERVED = {"POSEWIRE_CONFIG"}
+_RESERVED = {"POSEWIRE_CONFIG", "POSEWIRE_TEST_DATA"}
 
 
 def _demo_sources() -> dict[Name, SourceSettings]:
