@@ -76,6 +76,10 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
     score: float
     keypoints: tuple[Keypoint, ...] = ()
     """18 keypoints in the order of ``shared.skeleton.KEYPOINTS``, or none: a box alone."""
+    appearance: bytes = b""
+    """Colours of torso and legs, half of the bytes each: square roots of histograms, so that the
+    normalised dot product of two is their Bhattacharyya coefficient. Zeros for a part that is not
+    in the picture; empty where it was not taken."""
 
 
 class ModelRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,6 +131,8 @@ class TrackedPerson(msgspec.Struct, frozen=True, kw_only=True):
     keypoints: tuple[Keypoint, ...] = ()
     dwell_s: float = 0.0
     """Seconds since the person was first seen."""
+    zones: tuple[str, ...] = ()
+    """Names of the zones that the person is in."""
 
 
 class Event(_Message, frozen=True, kw_only=True, tag="event"):
@@ -150,7 +156,11 @@ class Event(_Message, frozen=True, kw_only=True, tag="event"):
     people: int
     """Confirmed people in view after this event: entered minus exited."""
     zone: str | None = None
+    """Name of the zone or line."""
     direction: str | None = None
+    """line_crossed: the name of the way."""
+    seconds: float | None = None
+    """dwelled: the time of stay that was reached. zone_exited: how long the stay was."""
 
 
 class TrackUpdate(_Message, frozen=True, kw_only=True, tag="tracks"):
@@ -161,6 +171,8 @@ class TrackUpdate(_Message, frozen=True, kw_only=True, tag="tracks"):
     persons: tuple[TrackedPerson, ...] = ()
     people: int = 0
     """Confirmed people in view: entered minus exited."""
+    zones: dict[str, int] = {}
+    """People in each zone."""
     events: tuple[Event, ...] = ()
     detector: ModelRun | None = None
     pose: ModelRun | None = None

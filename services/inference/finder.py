@@ -27,6 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from services.inference import people, regions, skeletons
+from services.inference.appearance import dressed
 from services.inference.detector import Detector
 from services.inference.engines import Engine
 from services.inference.imaging import Image
@@ -150,7 +151,8 @@ class Frame:
             pixels = sum(look.pixels for look in self._looks)
             pose = _run(engine, ended - started, len(self._looks), pixels)
         decode_ms = round(sum(look.decode_ms for look in self._looks), 2)
-        return Found(self._people(expected), self._detected, pose, decode_ms)
+        persons = await asyncio.to_thread(dressed, self._image, self._people(expected))
+        return Found(persons, self._detected, pose, decode_ms)
 
     def _people(self, expected: Sequence[Person]) -> tuple[Person, ...]:
         boxes = np.concatenate([self._boxes, self._carried(expected)])

@@ -1,52 +1,170 @@
-"""Who is who: detections of a frame assigned to tracks.
+"""Who is who: detections of a frame compared with tracks, and assigned to them.
 
-Two stages as in ByteTrack (Zhang et al., ECCV 2022): sure detections first, then the rest of the
-tracks with the unsure ones. Boxes are widened before they are compared (buffered IoU, C-BIoU, Yang
-et al., WACV 2023), so that somebody who moved by a whole width still overlaps; skeletons, where
-both have one, decide among people who overlap.
+What a pair is worth adds up from
+
+- their boxes' overlap, both widened before they are compared (buffered IoU, C-BIoU, Yang et al.,
+  WACV 2023), so that somebody who moved by a whole width still overlaps, times how alike their
+  heights are;
+- their skeletons' similarity (OKS), where both have one;
+- whether the step goes where the person was going (as the momentum of OC-SORT, Cao et al., CVPR
+  2023, here against the Kalman filter's velocity);
+- whether they are dressed alike (services/inference/appearance.py).
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
-from services.tracker.geometry import Array, corner_form, grow, iou, oks
+from services.tracker.geometry import Array, at_border, corner_form, grow, iou, oks
+from shared.messages import Person
+from shared.skeleton import KEYPOINTS
 
-_UPPER_SHARE = 0.8
+_WIDEN = 0.1
+"""Every box is widened by this share of its size,"""
+_WIDEN_PER_S = 0.5
+"""and a track's by this much more for each second that it was out of sight,"""
+_MOST_WIDENING = 0.5
+"""up to this."""
+_LOST = 0.05
+"""Cost of somebody who was out of sight: widened, they would take those who were not."""
+_UPPER_SHARE = 0.5
 """Worth of an overlap of the upper parts of two boxes, against that of the whole boxes."""
+_BARE = 0.2
+"""Cost of a box alone for somebody who has a skeleton: it may be two people in one box."""
 _POSE_SHARE = 0.4
 """Weight of the skeletons' similarity where both have one."""
+_DIRECTION = 0.05
+"""Worth of a step straight ahead; a step straight back costs as much."""
+_WALKING = 0.5
+"""Whoever moves at this speed, heights per second, has a direction; slower ones less of one."""
+_STEP = 0.2
+"""A step this long, in heights, has a direction; shorter ones less of one."""
+_DRESS = 0.4
+"""Worth of clothes that are the same; different ones cost as much."""
+_COVERED_DRESS = 0.5
+"""How much less clothes count of somebody who is wholly behind another."""
+_ALIKE = 0.86
+"""Bhattacharyya coefficient of clothes that say nothing: halfway between one person's, .96 in the
+median, and two people's, .75."""
+_ALIKE_RANGE = 0.1
 
 
-def similarity(
-    predicted: Array,
-    spread: Array,
-    track_points: Array,
-    boxes: Array,
-    points: Array,
-) -> Array:
-    """Return how well tracks fit detections: shape (tracks, detections), 0 to 1.
+@dataclass(frozen=True, slots=True)
+class Detections:
+    """People of a frame as arrays, in isotropic units."""
 
-    Args:
-        predicted: where tracks should be, shape (n, 4), [cx, top, w, h].
-        spread: shape (n,), how far to widen each track's box, as a share of its size.
-        track_points: skeletons moved along with the prediction, shape (n, 18, 3).
-        boxes: detections, shape (m, 4), [cx, top, w, h].
-        points: their skeletons, shape (m, 18, 3).
-    """
-    mine, theirs = corner_form(predicted), corner_form(boxes)
-    margin = np.full(len(theirs), 0.1)
-    overlap = iou(grow(mine, spread), grow(theirs, margin))
-    # A track widened by much overlaps with everything around; a likely size keeps it honest.
-    heights = np.maximum(predicted[:, 3:4], 1e-6), np.maximum(boxes[:, 3], 1e-6)[None]
-    ratio = np.minimum(heights[0] / heights[1], heights[1] / heights[0])
-    fit = np.maximum(overlap * np.sqrt(ratio), _UPPER_SHARE * _upper_overlap(predicted, boxes))
-    posed = oks(track_points, points, predicted[:, 2] * predicted[:, 3])
-    return np.where(
-        np.isnan(posed), fit, (1 - _POSE_SHARE) * fit + _POSE_SHARE * np.nan_to_num(posed)
+    boxes: Array
+    """(m, 4), [cx, top, w, h]."""
+    points: Array
+    """(m, 18, 3), x, y, score; zeros for a box alone."""
+    scores: Array
+    """(m,)"""
+    looks: Array
+    """(m, 2, bins) as ``look`` gives them."""
+    covered: Array
+    """(m,), share of the box that lies behind others."""
+    cut: npt.NDArray[np.bool_]
+    """(m,), whether the box touches the picture's border."""
+
+    @property
+    def posed(self) -> npt.NDArray[np.bool_]:
+        """(m,), who has a skeleton."""
+        posed: npt.NDArray[np.bool_] = self.points[:, :, 2].any(axis=1)
+        return posed
+
+    def __getitem__(self, rows: npt.NDArray[np.intp]) -> Detections:
+        return Detections(
+            self.boxes[rows], self.points[rows], self.scores[rows], self.looks[rows],
+            self.covered[rows], self.cut[rows],
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """Tracks as they are expected in a frame, in isotropic units."""
+
+    boxes: Array
+    """(n, 4), [cx, top, w, h], where they should be."""
+    velocities: Array
+    """(n, 2), heights of the picture per second."""
+    last: Array
+    """(n, 2), [cx, top] where they were last seen."""
+    unseen_s: Array
+    """(n,), how long they have been out of sight, besides the time between frames."""
+    points: Array
+    """(n, 18, 3), the last skeleton moved along; zeros where there is none."""
+    looks: Array
+    """(n, 2, bins)"""
+
+
+def detections(boxes: Array, points: Array, persons: Sequence[Person], aspect: float) -> Detections:
+    """Return the people of a frame as arrays, ``boxes`` and ``points`` in isotropic units."""
+    return Detections(
+        boxes,
+        points,
+        np.array([person.score for person in persons], dtype=np.float64),
+        look([person.appearance for person in persons]),
+        _covered(boxes),
+        at_border(boxes, aspect),
     )
+
+
+def look(appearances: Sequence[bytes]) -> Array:
+    """Return appearances as unit vectors, (n, 2, bins); zeros for parts that are not known.
+
+    Those of another length than the first known one, of an older inference worker, are not known.
+    """
+    length = next((len(a) for a in appearances if a and len(a) % 2 == 0), 0)
+    if not length:
+        return np.zeros((len(appearances), 2, 0))
+    raw = b"".join(a if len(a) == length else bytes(length) for a in appearances)
+    parts = np.frombuffer(raw, np.uint8).reshape(len(appearances), 2, length // 2).astype(float)
+    return parts / np.maximum(np.linalg.norm(parts, axis=2, keepdims=True), 1e-9)
+
+
+def alike(one: Array, two: Array) -> Array:
+    """Return how alike (n, 2, bins) and (m, 2, bins) are dressed: (n, m), -1 to 1; 0: unknown."""
+    if one.shape[2] != two.shape[2] or not one.shape[2]:
+        return np.zeros((len(one), len(two)))
+    products = np.einsum("ipb,jpb->pij", one, two)
+    known = products > 0
+    count = known.sum(0)
+    mean = products.sum(0) / np.maximum(count, 1)
+    likeness: Array = np.clip((mean - _ALIKE) / _ALIKE_RANGE, -1, 1)
+    return np.where(count > 0, likeness, 0.0)
+
+
+def similarity(tracks: Expected, found: Detections) -> Array:
+    """Return what pairs are worth, (n, m): about 0 to 1; 0 or less where they do not touch."""
+    fit = _overlap(tracks.boxes, tracks.unseen_s, found.boxes)
+    touching = fit > 0
+    if found.points.any() and tracks.points.any():
+        posed = oks(tracks.points, found.points, tracks.boxes[:, 2] * tracks.boxes[:, 3])
+        fit = np.where(np.isnan(posed), fit, fit + _POSE_SHARE * (np.nan_to_num(posed) - fit))
+    fit = fit + _DIRECTION * _ahead(tracks, found.boxes)
+    # Colours of somebody half covered are in part those of who stands in front.
+    fit += _DRESS * alike(tracks.looks, found.looks) * (1 - _COVERED_DRESS * found.covered)
+    if found.points.any() and tracks.points.any():
+        fit = fit - _BARE * (
+            tracks.points[:, :, 2].any(axis=1)[:, None] & ~(found.posed | found.cut)[None]
+        )
+    fit = fit - _LOST * (tracks.unseen_s > 0)[:, None]
+    return np.where(touching, fit, 0.0)
+
+
+def _overlap(predicted: Array, unseen_s: Array, boxes: Array) -> Array:
+    spread = np.minimum(_WIDEN + _WIDEN_PER_S * unseen_s, _MOST_WIDENING)
+    mine, theirs = corner_form(predicted), corner_form(boxes)
+    overlap = iou(grow(mine, spread), grow(theirs, np.full(len(theirs), _WIDEN)))
+    # A track widened by much overlaps with everything around; a likely size keeps it honest.
+    ratio = np.maximum(predicted[:, 3:4], 1e-6) / np.maximum(boxes[:, 3], 1e-6)[None]
+    overlap *= np.minimum(ratio, 1 / ratio)
+    return np.maximum(overlap, _UPPER_SHARE * _upper_overlap(predicted, boxes))
 
 
 def _upper_overlap(one: Array, two: Array) -> Array:
@@ -64,18 +182,48 @@ def _upper_overlap(one: Array, two: Array) -> Array:
     return ratio
 
 
-def assign(likeness: Array, least: float) -> list[tuple[int, int]]:
-    """Return pairs (row, column) with the greatest sum of ``likeness``, each at least ``least``.
+def _ahead(tracks: Expected, boxes: Array) -> Array:
+    """Return the cosine between velocities and steps (n, m), less where either is small."""
+    steps = boxes[None, :, :2] - tracks.last[:, None]
+    speed = np.hypot(tracks.velocities[:, 0], tracks.velocities[:, 1])[:, None]
+    length = np.hypot(steps[..., 0], steps[..., 1])
+    height = np.maximum(tracks.boxes[:, 3:4], 1e-3)
+    cosine = (steps * tracks.velocities[:, None]).sum(2) / np.maximum(speed * length, 1e-9)
+    sure: Array = np.minimum(speed / height / _WALKING, 1) * np.minimum(length / height / _STEP, 1)
+    return cosine * sure
+
+
+def _covered(boxes: Array) -> Array:
+    """Return the share of each [cx, top, w, h] box that lies behind the one that covers it most.
+
+    Of two people, the one whose feet are lower on the picture stands in front.
+    """
+    if len(boxes) < 2:
+        return np.zeros(len(boxes))
+    corners = corner_form(boxes)
+    low = np.maximum(corners[:, None, :2], corners[None, :, :2])
+    high = np.minimum(corners[:, None, 2:], corners[None, :, 2:])
+    both = np.maximum(high - low, 0).prod(2) / np.maximum(boxes[:, 2] * boxes[:, 3], 1e-9)[:, None]
+    behind = corners[:, None, 3] < corners[None, :, 3]
+    covered: Array = np.minimum(np.where(behind, both, 0.0).max(axis=1), 1.0)
+    return covered
+
+
+def assign(worth: Array, least: float) -> list[tuple[int, int]]:
+    """Return pairs (row, column) with the greatest sum of ``worth``, each at least ``least``.
 
     Hungarian assignment (scipy). Pairs below ``least`` are worth nothing, so a bad pair never
     pushes a good one aside.
     """
-    if 0 in likeness.shape:
+    if 0 in worth.shape:
         return []
-    worth: npt.NDArray[np.float64] = np.where(likeness >= least, likeness, 0.0)
+    worth = np.where(worth >= least, worth, 0.0)
     rows, columns = linear_sum_assignment(worth, maximize=True)
     return [
         (int(row), int(column))
         for row, column in zip(rows, columns, strict=True)
         if worth[row, column] > 0
     ]
+
+
+NO_POINTS = np.zeros((len(KEYPOINTS), 3))

@@ -12,6 +12,8 @@ import numpy.typing as npt
 from shared.skeleton import OKS_SIGMAS
 
 Array = npt.NDArray[np.float64]
+BORDER = 0.03
+"""A box nearer than this share of the picture to its border touches it."""
 
 
 def head_form(boxes: Array) -> Array:
@@ -32,6 +34,14 @@ def corner_form(boxes: Array) -> Array:
     return np.concatenate([left_top, left_top + size], axis=1)
 
 
+def at_border(boxes: Array, aspect: float) -> npt.NDArray[np.bool_]:
+    """Return which [cx, top, w, h] boxes (n, 4) touch a side of the picture: (n,)."""
+    x0, y0, x1, y1 = corner_form(boxes).T
+    sides = (x0 / aspect, y0, 1 - x1 / aspect, 1 - y1)
+    touches: npt.NDArray[np.bool_] = np.min(sides, axis=0) <= BORDER
+    return touches
+
+
 def grow(boxes: Array, share: Array) -> Array:
     """Grow corner boxes, shape (n, 4), at every side by ``share`` (n,) of their size."""
     margin = (boxes[:, 2:] - boxes[:, :2]) * share[:, None]
@@ -47,6 +57,15 @@ def iou(one: Array, two: Array) -> Array:
     union = areas[0][:, None] + areas[1][None, :] - both
     ratio: Array = both / np.maximum(union, 1e-12)
     return ratio
+
+
+def inside_share(inner: Array, outer: Array) -> Array:
+    """Return the share of each corner box of ``inner`` (n, 4) inside ``outer`` (m, 4): (n, m)."""
+    low = np.maximum(inner[:, None, :2], outer[None, :, :2])
+    high = np.minimum(inner[:, None, 2:], outer[None, :, 2:])
+    area = np.prod(np.maximum(inner[:, 2:] - inner[:, :2], 0), axis=1)
+    share: Array = np.prod(np.maximum(high - low, 0), axis=2) / np.maximum(area, 1e-12)[:, None]
+    return share
 
 
 def oks(one: Array, two: Array, areas: Array) -> Array:

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 import msgspec
+import numpy as np
 
 from services.tracker.tracks import Sighting, Tracks
-from services.tracker.visits import Fact, Visits
+from services.tracker.visits import Fact, Visit, Visits
+from services.tracker.zones import Borders, count
 from shared.errors import StoreError
 from shared.messages import (
     Event,
     FrameHeader,
+    Keypoint,
     Person,
     PoseResult,
     SessionEnd,
     TrackedPerson,
     TrackUpdate,
 )
-from shared.settings import TrackerSettings
+from shared.settings import Areas, TrackerSettings
 
 NAMESPACE = uuid.UUID("6f1d9c52-7a43-5e0b-9f6e-0d5a5e5e7a11")
 """Namespace of the ids of visits and events."""
@@ -42,24 +46,37 @@ class _State(msgspec.Struct):
 class CameraTracker:
     """Follows the people of one camera. No I/O, and no clock but the frames' own."""
 
-    def __init__(self, settings: TrackerSettings, camera: str) -> None:
+    def __init__(self, settings: TrackerSettings, camera: str, areas: Areas | None = None) -> None:
         self._settings = settings
+        self._areas = areas or Areas()
+        self._borders: Borders | None = None
         self._state = _State(camera)
 
     @classmethod
-    def load(cls, data: bytes, settings: TrackerSettings) -> CameraTracker:
+    def load(
+        cls, data: bytes, settings: TrackerSettings, areas: Areas | None = None
+    ) -> CameraTracker:
         """Return the tracker that ``dump`` saved. Raises StoreError for anything else."""
         try:
-            state = msgspec.msgpack.decode(data, type=_State)
+            state = _decoder.decode(data)
         except (msgspec.DecodeError, msgspec.ValidationError) as error:
             raise StoreError(f"the tracker's saved state cannot be read: {error}") from None
-        tracker = cls(settings, state.camera)
+        tracker = cls(settings, state.camera, areas)
         tracker._state = state
         return tracker
 
     def dump(self) -> bytes:
         """Return the whole state; a tracker loaded from it goes on exactly as this one would."""
-        return msgspec.msgpack.encode(self._state)
+        return _encoder.encode(self._state)
+
+    @property
+    def areas(self) -> Areas:
+        """Zones, lines and masks; other ones are in force from the next frame on."""
+        return self._areas
+
+    @areas.setter
+    def areas(self, areas: Areas) -> None:
+        self._areas, self._borders = areas, None
 
     @property
     def session(self) -> str | None:
@@ -93,15 +110,22 @@ class CameraTracker:
         session.seen = result.persons if result.error is None else None
         # A frame that could not be examined says nothing: nobody was seen, nobody was missed.
         sightings: list[Sighting] = []
+        borders = self._borders_of(session)
         if result.error is None:
-            sightings = session.tracks.update(result.persons, frame.seq, frame.t, self._settings)
-            facts = session.visits.update(session.tracks, frame.t, self._settings)
+            seq, t, settings = frame.seq, frame.t, self._settings
+            sightings = session.tracks.update(result.persons, seq, t, settings, borders)
+            facts = session.visits.update(session.tracks, sightings, t, settings, borders)
             events += [self._event(fact, frame) for fact in facts]
+        visits = {visit.number: visit for visit in session.visits.open}
         return TrackUpdate(
             frame=frame,
             frame_id=result.frame_id,
-            persons=tuple(_tracked(sighting, session) for sighting in sightings),
+            persons=tuple(
+                _tracked(sighting, visits.get(sighting.track.visit or 0), session)
+                for sighting in sightings
+            ),
             people=session.visits.people,
+            zones=dict(count(borders.zones, (visit.where for visit in visits.values()))),
             events=tuple(events),
             detector=result.detector,
             pose=result.pose,
@@ -115,6 +139,11 @@ class CameraTracker:
         if session is None or session.last.session != end.session:
             return ()
         return tuple(self._close(session, max(end.t, session.last.t)))
+
+    def _borders_of(self, session: _Session) -> Borders:
+        if self._borders is None or self._borders.aspect != session.tracks.aspect:
+            self._borders = Borders(self._areas, session.tracks.aspect)
+        return self._borders
 
     def _close(self, session: _Session, t: float) -> list[Event]:
         self._state.session = None
@@ -138,6 +167,9 @@ class CameraTracker:
             occurred_at=confirmed.captured_at - confirmed.t + fact.t,
             confirmed_at=confirmed.captured_at,
             people=fact.people,
+            zone=fact.zone,
+            direction=fact.direction,
+            seconds=None if fact.seconds is None else round(fact.seconds, 3),
         )
 
 
@@ -146,21 +178,41 @@ def visit_id(camera: str, session: str, number: int) -> uuid.UUID:
     return uuid.uuid5(NAMESPACE, f"{camera}/{session}/{number}")
 
 
-def _tracked(sighting: Sighting, session: _Session) -> TrackedPerson:
+def _tracked(sighting: Sighting, visit: Visit | None, session: _Session) -> TrackedPerson:
     aspect = session.tracks.aspect
-    track, person = sighting.track, sighting.person
-    keypoints = tuple(
-        (round(x / aspect, 5), round(y, 5), score) if score > 0 else (0.0, 0.0, 0.0)
-        for x, y, score in sighting.points
-    )
-    since = track.first_t
-    if track.visit is not None:
-        since = next(v.first_t for v in session.visits.open if v.number == track.visit)
+    keypoints: tuple[Keypoint, ...] = ()
+    if sighting.points[:, 2].any():
+        keypoints = tuple(
+            (round(x / aspect, 5), round(y, 5), score) if score > 0 else (0.0, 0.0, 0.0)
+            for x, y, score in sighting.points.tolist()
+        )
+    since = sighting.track.first_t if visit is None else visit.first_t
     return TrackedPerson(
-        track=track.number,
-        visit=track.visit,
-        box=person.box,
-        score=person.score,
+        track=sighting.track.number,
+        visit=sighting.track.visit,
+        box=sighting.box,
+        score=sighting.person.score,
         keypoints=keypoints,
         dwell_s=round(session.last.t - since, 3),
+        zones=() if visit is None else visit.where.zones,
     )
+
+
+def _plain(value: Any) -> Any:
+    """Return an array as what msgpack knows."""
+    if isinstance(value, np.ndarray):
+        return [list(value.shape), value.astype(np.float64).tobytes()]
+    raise TypeError(f"{type(value).__name__} cannot be saved")
+
+
+def _array(_type: type, value: Any) -> Any:
+    """Return the array that ``_plain`` made a list of."""
+    try:
+        shape, data = value
+        return np.frombuffer(data, np.float64).reshape(shape).copy()
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"expected an array: {error}") from None
+
+
+_encoder = msgspec.msgpack.Encoder(enc_hook=_plain)
+_decoder = msgspec.msgpack.Decoder(_State, dec_hook=_array)

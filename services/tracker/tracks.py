@@ -1,32 +1,55 @@
-"""Tracks: people followed from frame to frame."""
+"""Tracks: people followed from frame to frame.
+
+Detections are assigned in two stages as in ByteTrack (Zhang et al., ECCV 2022): sure ones first,
+then the unsure ones to the tracks that are left and were seen just now.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
 
-from services.tracker.association import assign, similarity
-from services.tracker.geometry import Array, corner_form, grow, head_form, iou
+from services.tracker import motion
+from services.tracker.association import (
+    NO_POINTS,
+    Detections,
+    Expected,
+    assign,
+    detections,
+    similarity,
+)
+from services.tracker.geometry import Array, corner_form, head_form, inside_share, iou
 from services.tracker.motion import Motion
 from services.tracker.smoothing import OneEuro
-from shared.messages import Person
+from services.tracker.zones import Borders, Step
+from shared.messages import Box, Person
 from shared.settings import TrackerSettings
 from shared.skeleton import KEYPOINTS
 
-_LEAST_SURE = 0.2
-"""Similarity from which a sure detection continues a track."""
+_LEAST_SURE = 0.18
+"""Worth from which a sure detection continues a track."""
 _LEAST_UNSURE = 0.35
 """The same for an unsure one, which has to lie where the track is expected."""
-_UNSURE_WITHIN_S = 1.0
+_UNSURE_WITHIN_S = 0.5
 """Unsure detections continue only tracks seen this recently."""
-_SURE_WITHIN_S = 2.0
-"""After this, where a hidden person would be is a guess: it is the visits' to find them again."""
+_SURE_WITHIN_S = 1.0
+"""After this, where a hidden person would be is a guess: new tracks are compared with them."""
 _TENTATIVE_GAP_S = 0.35
 """A track that is nobody's visit yet and unseen for this long was noise."""
-_WIDEN_PER_S = 0.4
-_MOST_WIDENING = 0.6
+_BOX_SEED_SCORE = 0.5
+"""A box alone begins a track only if it is as sure as this: lamp posts have no skeleton. At the
+picture's border, neither have people."""
 _SAME_PERSON_IOU = 0.7
 """An unmatched detection that overlaps a matched one this much is a double."""
+_PART_OF_PERSON = 0.8
+"""A box without a skeleton, this much inside of somebody's box, is a part of them."""
+_LOOK_S = 1.0
+"""Time constant of the mean of somebody's appearance."""
+_COVERED = 0.3
+"""Somebody this much behind others does not look like themselves."""
+_MOST_STEPS = 512
 
 
 class Track(msgspec.Struct):
@@ -35,40 +58,41 @@ class Track(msgspec.Struct):
     number: int
     motion: Motion
     smoother: OneEuro
-    box: list[float]
-    """Where the person was last seen, [cx, top, w, h]."""
-    first_box: list[float]
-    points: list[list[float]]
-    """The last skeleton, 18 x [x, y, score], unsmoothed; empty where there was none."""
+    box: Array
+    """Where the person was last seen, (4,), [cx, top, w, h]."""
+    velocity: Array
+    """Then, (2,), of [cx, top]."""
+    first_box: Array
+    points: Array
+    """The last skeleton, (18, 3), unsmoothed; zeros where there was none."""
+    look: Array
+    """Mean appearance, (2, bins); zeros or empty where it is not known."""
     first_seq: int
     first_t: float
     last_seq: int
     last_t: float
-    score: float
     frames: int = 1
     """Frames since it began."""
-    sightings: int = 1
+    sightings: int = 0
     sure_sightings: int = 0
+    posed_sightings: int = 0
+    scores: float = 0.0
+    """Sum of the scores of its sightings."""
     visit: int | None = None
-
-    def sight(self, box: Array, points: Array, score: float, *, sure: bool) -> None:
-        """Take in a detection: box [cx, top, w, h], skeleton (18, 3)."""
-        self.motion.correct(box, score)
-        self.box = box.tolist()
-        if points[:, 2].any():
-            self.points = points.tolist()
-        self.score = score
-        self.sightings += 1
-        self.sure_sightings += sure
+    steps: list[Step] = []
+    """Where it was, as long as it is nobody's visit."""
 
 
 class Sighting(msgspec.Struct):
-    """What of a track was seen in a frame: its detection, and its keypoints smoothed."""
+    """What of a track was seen in a frame."""
 
     track: Track
     person: Person
-    points: list[list[float]]
-    """18 x [x, y, score] in isotropic units; empty for a box alone."""
+    box: Box
+    """Relative, smoothed."""
+    points: Array
+    """(18, 3), x, y, score in isotropic units, smoothed; zeros for a box alone."""
+    step: Step
 
 
 class Tracks(msgspec.Struct):
@@ -81,144 +105,211 @@ class Tracks(msgspec.Struct):
     t: float | None = None
 
     def update(
-        self, persons: tuple[Person, ...], seq: int, t: float, settings: TrackerSettings
+        self,
+        persons: Sequence[Person],
+        seq: int,
+        t: float,
+        settings: TrackerSettings,
+        borders: Borders,
     ) -> list[Sighting]:
         """Take in a frame's people at ``t`` seconds; return which track each of them is.
 
-        People who are nobody's (unsure, or doubles) are left out.
+        People who are nobody's (unsure, or doubles) are left out, as are those in masks.
         """
         seconds = 0.0 if self.t is None else max(t - self.t, 0.0)
+        seen = [track.last_t == self.t for track in self.alive]
+        motion.predict([track.motion for track in self.alive], seconds, seen)
         for track in self.alive:
-            track.motion.predict(seconds, seen=track.last_t == self.t)
             track.frames += 1
         self.t = t
-        boxes = self._boxes(persons)
-        points = self._points(persons)
-        scores = np.array([person.score for person in persons])
-        pairs = self._associate(boxes, points, scores, t, settings)
-        seen = []
-        for index, track in sorted(pairs.items()):
-            sure = bool(scores[index] >= settings.high_score)
-            track.sight(boxes[index], points[index], persons[index].score, sure=sure)
-            track.last_seq, track.last_t = seq, t
-            seen.append((track, index))
-        for index in self._new(boxes, scores, pairs, settings):
-            seen.append((self._begin(boxes[index], points[index], persons[index], seq, t), index))
-            if scores[index] >= settings.high_score:
-                self.alive[-1].sure_sightings = 1
+        persons = [p for p in persons if not borders.masked(p.box, p.keypoints)]
+        found = self._arrays(persons)
+        pairs = self._associate(found, t, seconds, settings)
+        for row in self._new(found, pairs, settings):
+            pairs[row] = self._begin(found, row, seq, t)
+        rows = sorted(pairs)
+        old = [row for row in rows if pairs[row].sightings]
+        motion.correct([pairs[row].motion for row in old], found.boxes[old], found.scores[old])
+        for row in rows:
+            self._sight(pairs[row], found, row, seq, t, seconds, settings)
         self.alive = [
             track
             for track in self.alive
             if track.visit is not None or t - track.last_t <= _TENTATIVE_GAP_S
         ]
         return [
-            Sighting(track, persons[index], self._smooth(track, points[index], seconds, settings))
-            for track, index in seen
+            self._sighting(pairs[row], found, row, persons[row], seconds, settings, borders)
+            for row in rows
         ]
 
     def _associate(
-        self, boxes: Array, points: Array, scores: Array, t: float, settings: TrackerSettings
+        self, found: Detections, t: float, seconds: float, settings: TrackerSettings
     ) -> dict[int, Track]:
         """Return which track each matched detection is: {detection: track}."""
         pairs: dict[int, Track] = {}
-        sure = np.flatnonzero(scores >= settings.high_score)
-        rest = np.flatnonzero(scores < settings.high_score)
-        for stage, least in ((sure, _LEAST_SURE), (rest, _LEAST_UNSURE)):
+        sure = np.flatnonzero(found.scores >= settings.high_score)
+        rest = np.flatnonzero(found.scores < settings.high_score)
+        for rows, least, within_s in (
+            (sure, _LEAST_SURE, _SURE_WITHIN_S),
+            (rest, _LEAST_UNSURE, _UNSURE_WITHIN_S),
+        ):
             taken = {track.number for track in pairs.values()}
-            tracks = [track for track in self.alive if track.number not in taken]
-            within_s = _UNSURE_WITHIN_S if stage is rest else _SURE_WITHIN_S
-            tracks = [track for track in tracks if t - track.last_t <= within_s]
-            if not tracks or not len(stage):
-                continue
-            unseen_s = np.array([t - track.last_t for track in tracks])
-            likeness = similarity(
-                np.array([track.motion.position for track in tracks]),
-                np.minimum(0.1 + _WIDEN_PER_S * unseen_s, _MOST_WIDENING),
-                np.stack([_moved_points(track) for track in tracks]),
-                boxes[stage],
-                points[stage],
-            )
-            for row, column in assign(likeness, least):
-                pairs[int(stage[column])] = tracks[row]
+            tracks = [
+                track
+                for track in self.alive
+                if track.number not in taken and t - track.last_t <= max(within_s, seconds)
+            ]
+            if tracks and len(rows):
+                worth = similarity(_expected(tracks, t, seconds), found[rows])
+                for row, column in assign(worth, least):
+                    pairs[int(rows[column])] = tracks[row]
         return pairs
 
     def _new(
-        self, boxes: Array, scores: Array, pairs: dict[int, Track], settings: TrackerSettings
+        self, found: Detections, pairs: dict[int, Track], settings: TrackerSettings
     ) -> list[int]:
         """Return the detections that begin a track."""
+        easy = found.posed | found.cut
+        seeds = np.where(easy, settings.seed_score, max(settings.seed_score, _BOX_SEED_SCORE))
         fresh = [
-            index
-            for index in range(len(boxes))
-            if index not in pairs and scores[index] >= settings.seed_score
+            row for row in np.flatnonzero(found.scores >= seeds - 1e-9).tolist() if row not in pairs
         ]
         if not fresh or not pairs:
             return fresh
-        corners = corner_form(boxes)
-        overlap = iou(corners[fresh], corners[list(pairs)]).max(axis=1)
-        return [i for i, most in zip(fresh, overlap, strict=True) if most < _SAME_PERSON_IOU]
+        corners = corner_form(found.boxes)
+        taken = corners[list(pairs)]
+        double = iou(corners[fresh], taken).max(axis=1) >= _SAME_PERSON_IOU
+        part = inside_share(corners[fresh], taken).max(axis=1) >= _PART_OF_PERSON
+        return [
+            row
+            for row, is_double, is_part in zip(fresh, double, part, strict=True)
+            if not is_double and (found.posed[row] or not is_part)
+        ]
 
-    def _begin(self, box: Array, points: Array, person: Person, seq: int, t: float) -> Track:
+    def _begin(self, found: Detections, row: int, seq: int, t: float) -> Track:
+        box = found.boxes[row]
         track = Track(
             number=self.next_number,
             motion=Motion.begin(box),
             smoother=OneEuro.begin(len(KEYPOINTS)),
-            box=box.tolist(),
-            first_box=box.tolist(),
-            points=points.tolist() if points[:, 2].any() else [],
+            box=box,
+            velocity=np.zeros(2),
+            first_box=box,
+            points=NO_POINTS,
+            look=found.looks[row],
             first_seq=seq,
             first_t=t,
             last_seq=seq,
             last_t=t,
-            score=person.score,
+            steps=[],
         )
         self.next_number += 1
         self.alive.append(track)
         return track
 
-    def _smooth(
-        self, track: Track, points: Array, seconds: float, settings: TrackerSettings
-    ) -> list[list[float]]:
-        present = points[:, 2] > 0
-        if not settings.smoothing:
-            return points.tolist() if present.any() else []
-        smoothed = points.copy()
-        smoothed[:, :2] = track.smoother.smooth(
-            points[:, :2],
-            present,
-            seconds,
-            min_cutoff_hz=settings.smoothing_min_cutoff_hz,
-            beta=settings.smoothing_beta,
-            size=track.box[3],
-        )
-        return smoothed.tolist() if present.any() else []
+    def _sight(
+        self,
+        track: Track,
+        found: Detections,
+        row: int,
+        seq: int,
+        t: float,
+        seconds: float,
+        settings: TrackerSettings,
+    ) -> None:
+        """Take in a detection."""
+        track.box, track.velocity = found.boxes[row], track.motion.velocity.copy()
+        posed = bool(found.points[row, :, 2].any())
+        if posed:
+            track.points = found.points[row]
+        if found.covered[row] < _COVERED:
+            track.look = _mixed(track.look, found.looks[row], seconds)
+        score = float(found.scores[row])
+        track.last_seq, track.last_t = seq, t
+        track.sightings += 1
+        track.sure_sightings += score >= settings.high_score
+        track.posed_sightings += posed
+        track.scores += score
 
-    def _boxes(self, persons: tuple[Person, ...]) -> Array:
+    def _sighting(
+        self,
+        track: Track,
+        found: Detections,
+        row: int,
+        person: Person,
+        seconds: float,
+        settings: TrackerSettings,
+        borders: Borders,
+    ) -> Sighting:
+        box, points = person.box, found.points[row]
+        if settings.smoothing:
+            box = self._relative(track.motion.box)
+            points = _smooth(track, points, seconds, settings)
+        step = borders.step(track.last_seq, track.last_t, person.box, person.keypoints)
+        if track.visit is None:
+            track.steps = [*track.steps[-_MOST_STEPS:], step]
+        return Sighting(track, person, box, points, step)
+
+    def _arrays(self, persons: Sequence[Person]) -> Detections:
         boxes = np.array([person.box for person in persons], dtype=np.float64).reshape(-1, 4)
-        return head_form(boxes * np.array([self.aspect, 1.0, self.aspect, 1.0]))
-
-    def _points(self, persons: tuple[Person, ...]) -> Array:
         points = np.zeros((len(persons), len(KEYPOINTS), 3))
-        for index, person in enumerate(persons):
+        for row, person in enumerate(persons):
             if person.keypoints:
-                points[index] = person.keypoints
-        isotropic: Array = points * np.array([self.aspect, 1.0, 1.0])
-        return isotropic
+                points[row] = person.keypoints
+        scale = np.array([self.aspect, 1.0, 1.0])
+        return detections(
+            head_form(boxes * scale[[0, 1, 0, 1]]), points * scale, persons, self.aspect
+        )
+
+    def _relative(self, box: Array) -> Box:
+        """Return a [cx, top, w, h] box in relative corners, cut at the picture's border."""
+        cx, top, width, height = box.tolist()
+        x0, x1 = (min(max((cx + s * width / 2) / self.aspect, 0.0), 1.0) for s in (-1, 1))
+        y0, y1 = (min(max(y, 0.0), 1.0) for y in (top, top + height))
+        return round(x0, 5), round(y0, 5), round(x1, 5), round(y1, 5)
 
 
-def _moved_points(track: Track) -> Array:
-    """Return the last skeleton where the motion says it should be by now, shape (18, 3)."""
-    if not track.points:
-        return np.zeros((len(KEYPOINTS), 3))
-    points = np.array(track.points)
-    points[:, :2] += np.array(track.motion.position[:2]) - np.array(track.box[:2])
-    return points
+def _expected(tracks: Sequence[Track], t: float, seconds: float) -> Expected:
+    boxes = np.stack([track.motion.box for track in tracks])
+    last = np.stack([track.box[:2] for track in tracks])
+    points = np.stack([track.points for track in tracks])
+    # The last skeletons, where the motion says they should be by now.
+    points[:, :, :2] += (boxes[:, :2] - last)[:, None]
+    bins = max(track.look.shape[1] for track in tracks)
+    none = np.zeros((2, bins))
+    return Expected(
+        boxes=boxes,
+        velocities=np.stack([track.motion.velocity for track in tracks]),
+        last=last,
+        unseen_s=np.array([max(t - track.last_t - seconds, 0.0) for track in tracks]),
+        points=points,
+        looks=np.stack([t.look if t.look.shape[1] == bins else none for t in tracks]),
+    )
 
 
-def inside_share(inner: list[float], outer: list[float]) -> float:
-    """Return the share of box ``inner`` that lies in box ``outer``; both [cx, top, w, h]."""
-    boxes = corner_form(np.array([inner, outer]))
-    a, b = grow(boxes, np.zeros(2))
-    width = min(a[2], b[2]) - max(a[0], b[0])
-    height = min(a[3], b[3]) - max(a[1], b[1])
-    area = (a[2] - a[0]) * (a[3] - a[1])
-    return float(max(width, 0) * max(height, 0) / max(area, 1e-12))
+def _mixed(mean: Array, look: Array, seconds: float) -> Array:
+    """Return the mean appearance with a new one taken in; parts that are not known stay."""
+    if mean.shape != look.shape or not mean.any():
+        return look
+    share = 1 - np.exp(-max(seconds, 1e-3) / _LOOK_S)
+    known, before = look.any(axis=1, keepdims=True), mean.any(axis=1, keepdims=True)
+    mixed = np.where(before, mean + share * (look - mean), look)
+    mixed = np.where(known, mixed, mean)
+    unit: Array = mixed / np.maximum(np.linalg.norm(mixed, axis=1, keepdims=True), 1e-9)
+    return unit
+
+
+def _smooth(track: Track, points: Array, seconds: float, settings: TrackerSettings) -> Array:
+    present = points[:, 2] > 0
+    if not present.any() and not any(track.smoother.present):
+        return points
+    smoothed = points.copy()
+    smoothed[:, :2] = track.smoother.smooth(
+        points[:, :2],
+        present,
+        seconds,
+        min_cutoff_hz=settings.smoothing_min_cutoff_hz,
+        beta=settings.smoothing_beta,
+        size=float(track.box[3]),
+    )
+    return smoothed

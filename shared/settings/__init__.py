@@ -1,6 +1,7 @@
 """Settings: ``posewire.toml`` and the environment (``POSEWIRE_*``), checked once at the start."""
 
 from shared.settings.api import ApiSettings, TelemetrySettings
+from shared.settings.areas import Areas, LineSettings, MaskSettings, ZoneSettings
 from shared.settings.bus import BusSettings, DatabaseSettings
 from shared.settings.cameras import CameraSettings, CaptureSettings, SourceSettings
 from shared.settings.inference import (
@@ -17,6 +18,7 @@ from shared.settings.tracker import TrackerSettings
 __all__ = [
     "DEFAULT_FILE",
     "ApiSettings",
+    "Areas",
     "BusSettings",
     "CameraSettings",
     "CaptureSettings",
@@ -24,6 +26,8 @@ __all__ = [
     "Device",
     "Family",
     "InferenceSettings",
+    "LineSettings",
+    "MaskSettings",
     "ModelSettings",
     "Precision",
     "Preset",
@@ -31,5 +35,6 @@ __all__ = [
     "SourceSettings",
     "TelemetrySettings",
     "TrackerSettings",
+    "ZoneSettings",
     "load_settings",
 ]

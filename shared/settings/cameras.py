@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints
 
 from shared.messages import Policy
 from shared.settings._base import Section
+from shared.settings.areas import Areas
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 """Small letters, digits, - and _: it becomes part of keys, URLs and metrics."""
@@ -43,7 +44,7 @@ class SourceSettings(Section):
     )
 
 
-class CameraSettings(Section):
+class CameraSettings(Areas):
     """A named place that frames come from."""
 
     source: Name = Field(description="Name of the source to play; see [sources].")
@@ -53,6 +54,10 @@ class CameraSettings(Section):
         "frame exactly once, in order; capture waits (files).",
     )
     enabled: bool = Field(True, description="Whether capture plays this camera.")
+
+    def areas(self) -> Areas:
+        """Return the zones, lines and masks alone."""
+        return Areas(zones=self.zones, lines=self.lines, masks=self.masks)
 
 
 class CaptureSettings(Section):

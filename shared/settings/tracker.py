@@ -25,7 +25,7 @@ class TrackerSettings(Section):
         "earlier, with people hardly in view; ghosts do not follow from that.",
     )
     enter_after_s: float = Field(
-        0.5,
+        0.6,
         ge=0,
         le=30,
         description="A person must be seen for this long before 'entered' is confirmed. Raise it "
