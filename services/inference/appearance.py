@@ -15,6 +15,7 @@ moves counts to a neighbour bin instead of away:
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import cv2
 import msgspec
@@ -125,7 +126,9 @@ def _histograms(lab: Floats, inside: npt.NDArray[np.bool_]) -> Image:
     return rounded
 
 
-def _counts(places: Floats, shape: tuple[int, ...], inside: npt.NDArray[np.bool_]) -> Floats:
+def _counts(
+    places: npt.NDArray[np.floating[Any]], shape: tuple[int, ...], inside: npt.NDArray[np.bool_]
+) -> Floats:
     """Count pixels into bins, each shared by the bins around its place: (parts, bins).
 
     Args:

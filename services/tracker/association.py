@@ -62,6 +62,8 @@ class Detections:
     """(m, 4), [cx, top, w, h]."""
     points: Array
     """(m, 18, 3), x, y, score; zeros for a box alone."""
+    posed: npt.NDArray[np.bool_]
+    """(m,), who has a skeleton."""
     scores: Array
     """(m,)"""
     looks: Array
@@ -71,16 +73,10 @@ class Detections:
     cut: npt.NDArray[np.bool_]
     """(m,), whether the box touches the picture's border."""
 
-    @property
-    def posed(self) -> npt.NDArray[np.bool_]:
-        """(m,), who has a skeleton."""
-        posed: npt.NDArray[np.bool_] = self.points[:, :, 2].any(axis=1)
-        return posed
-
     def __getitem__(self, rows: npt.NDArray[np.intp]) -> Detections:
         return Detections(
-            self.boxes[rows], self.points[rows], self.scores[rows], self.looks[rows],
-            self.covered[rows], self.cut[rows],
+            self.boxes[rows], self.points[rows], self.posed[rows], self.scores[rows],
+            self.looks[rows], self.covered[rows], self.cut[rows],
         )  # fmt: skip
 
 
@@ -107,6 +103,7 @@ def detections(boxes: Array, points: Array, persons: Sequence[Person], aspect: f
     return Detections(
         boxes,
         points,
+        np.array([bool(person.keypoints) for person in persons], dtype=np.bool_),
         np.array([person.score for person in persons], dtype=np.float64),
         look([person.appearance for person in persons]),
         _covered(boxes),
@@ -124,7 +121,8 @@ def look(appearances: Sequence[bytes]) -> Array:
         return np.zeros((len(appearances), 2, 0))
     raw = b"".join(a if len(a) == length else bytes(length) for a in appearances)
     parts = np.frombuffer(raw, np.uint8).reshape(len(appearances), 2, length // 2).astype(float)
-    return parts / np.maximum(np.linalg.norm(parts, axis=2, keepdims=True), 1e-9)
+    unit: Array = parts / np.maximum(np.linalg.norm(parts, axis=2, keepdims=True), 1e-9)
+    return unit
 
 
 def alike(one: Array, two: Array) -> Array:
@@ -132,7 +130,7 @@ def alike(one: Array, two: Array) -> Array:
     if one.shape[2] != two.shape[2] or not one.shape[2]:
         return np.zeros((len(one), len(two)))
     products = np.einsum("ipb,jpb->pij", one, two)
-    known = products > 0
+    known = one.any(axis=2).T[:, :, None] & two.any(axis=2).T[:, None]
     count = known.sum(0)
     mean = products.sum(0) / np.maximum(count, 1)
     likeness: Array = np.clip((mean - _ALIKE) / _ALIKE_RANGE, -1, 1)
@@ -143,17 +141,20 @@ def similarity(tracks: Expected, found: Detections) -> Array:
     """Return what pairs are worth, (n, m): about 0 to 1; 0 or less where they do not touch."""
     fit = _overlap(tracks.boxes, tracks.unseen_s, found.boxes)
     touching = fit > 0
-    if found.points.any() and tracks.points.any():
+    posed_tracks: npt.NDArray[np.bool_] = np.any(tracks.points[:, :, 2], axis=1)
+    posed_both = bool(found.posed.any() and posed_tracks.any())
+    if posed_both:
         posed = oks(tracks.points, found.points, tracks.boxes[:, 2] * tracks.boxes[:, 3])
         fit = np.where(np.isnan(posed), fit, fit + _POSE_SHARE * (np.nan_to_num(posed) - fit))
     fit = fit + _DIRECTION * _ahead(tracks, found.boxes)
-    # Colours of somebody half covered are in part those of who stands in front.
-    fit += _DRESS * alike(tracks.looks, found.looks) * (1 - _COVERED_DRESS * found.covered)
-    if found.points.any() and tracks.points.any():
-        fit = fit - _BARE * (
-            tracks.points[:, :, 2].any(axis=1)[:, None] & ~(found.posed | found.cut)[None]
-        )
-    fit = fit - _LOST * (tracks.unseen_s > 0)[:, None]
+    if tracks.looks.shape[2] == found.looks.shape[2] > 0:
+        # Colours of somebody half covered are in part those of who stands in front; at the border,
+        # one may go where another comes in.
+        weight = (1 - _COVERED_DRESS * found.covered) * (1 + found.cut)
+        fit += _DRESS * weight * alike(tracks.looks, found.looks)
+    if posed_both:
+        fit -= _BARE * (posed_tracks[:, None] & ~(found.posed | found.cut)[None])
+    fit -= _LOST * (tracks.unseen_s > 0)[:, None]
     return np.where(touching, fit, 0.0)
 
 
@@ -188,7 +189,7 @@ def _ahead(tracks: Expected, boxes: Array) -> Array:
     speed = np.hypot(tracks.velocities[:, 0], tracks.velocities[:, 1])[:, None]
     length = np.hypot(steps[..., 0], steps[..., 1])
     height = np.maximum(tracks.boxes[:, 3:4], 1e-3)
-    cosine = (steps * tracks.velocities[:, None]).sum(2) / np.maximum(speed * length, 1e-9)
+    cosine: Array = (steps * tracks.velocities[:, None]).sum(2) / np.maximum(speed * length, 1e-9)
     sure: Array = np.minimum(speed / height / _WALKING, 1) * np.minimum(length / height / _STEP, 1)
     return cosine * sure
 

@@ -29,9 +29,12 @@ def head_form(boxes: Array) -> Array:
 
 def corner_form(boxes: Array) -> Array:
     """Turn [cx, top, w, h] into [x0, y0, x1, y1]; shape (n, 4). Negative sizes count as none."""
+    corners = np.empty_like(boxes)
     size = np.maximum(boxes[:, 2:], 0)
-    left_top = boxes[:, :2] - size * np.array([0.5, 0.0])
-    return np.concatenate([left_top, left_top + size], axis=1)
+    corners[:, 0] = boxes[:, 0] - size[:, 0] / 2
+    corners[:, 1] = boxes[:, 1]
+    corners[:, 2:] = corners[:, :2] + size
+    return corners
 
 
 def at_border(boxes: Array, aspect: float) -> npt.NDArray[np.bool_]:

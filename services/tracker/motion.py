@@ -64,8 +64,8 @@ def predict(motions: Sequence[Motion], seconds: float, seen: Sequence[bool]) -> 
     """Move on by ``seconds``; who was not ``seen`` in the last frame slows down."""
     if seconds <= 0 or not motions:
         return
-    state = np.stack([motion.state for motion in motions])
-    p, c, v = np.stack([motion.covariance for motion in motions], axis=1)
+    state = np.array([motion.state for motion in motions])
+    p, c, v = np.array([motion.covariance for motion in motions]).transpose(1, 0, 2)
     position, velocity = state[:, 0], state[:, 1]
     height = np.maximum(position[:, 3:], _LEAST_HEIGHT)
     noise = (_ACCELERATION * height) ** 2
@@ -75,17 +75,17 @@ def predict(motions: Sequence[Motion], seconds: float, seen: Sequence[bool]) -> 
     p += (_RESIZING * height) ** 2 * seconds
     c += seconds * v + noise * (seconds**2 / 2)
     v += noise * seconds
-    covariance = np.stack([p, c, v], axis=1)
+    covariance = np.array([p, c, v])
     for row, motion in enumerate(motions):
-        motion.state, motion.covariance = state[row], covariance[row]
+        motion.state, motion.covariance = state[row], covariance[:, row]
 
 
 def correct(motions: Sequence[Motion], boxes: Array, scores: Array) -> None:
     """Take in sightings, shapes (n, 4) and (n,); one with a low score counts for less."""
     if not motions:
         return
-    state = np.stack([motion.state for motion in motions])
-    p, c, v = np.stack([motion.covariance for motion in motions], axis=1)
+    state = np.array([motion.state for motion in motions])
+    p, c, v = np.array([motion.covariance for motion in motions]).transpose(1, 0, 2)
     height = np.maximum(boxes[:, 3:], _LEAST_HEIGHT)
     deviation = _MEASURED * height * (2.0 - np.clip(scores, 0.0, 1.0)[:, None])
     innovation = boxes - state[:, 0]
@@ -93,8 +93,6 @@ def correct(motions: Sequence[Motion], boxes: Array, scores: Array) -> None:
     gain_position, gain_velocity = p / total, c / total
     state[:, 0] += gain_position * innovation
     state[:, 1] += gain_velocity * innovation
-    covariance = np.stack(
-        [(1 - gain_position) * p, (1 - gain_position) * c, v - gain_velocity * c], axis=1
-    )
+    covariance = np.array([(1 - gain_position) * p, (1 - gain_position) * c, v - gain_velocity * c])
     for row, motion in enumerate(motions):
-        motion.state, motion.covariance = state[row], covariance[row]
+        motion.state, motion.covariance = state[row], covariance[:, row]

@@ -6,6 +6,7 @@ then the unsure ones to the tracks that are left and were seen just now.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import msgspec
@@ -20,6 +21,7 @@ from services.tracker.association import (
     detections,
     similarity,
 )
+from services.tracker.entrances import MOST_S, WINDOW_S
 from services.tracker.geometry import Array, corner_form, head_form, inside_share, iou
 from services.tracker.motion import Motion
 from services.tracker.smoothing import OneEuro
@@ -48,8 +50,23 @@ _PART_OF_PERSON = 0.8
 _LOOK_S = 1.0
 """Time constant of the mean of somebody's appearance."""
 _COVERED = 0.3
-"""Somebody this much behind others does not look like themselves."""
+"""Somebody this much behind others shows their colours instead of their own."""
 _MOST_STEPS = 512
+
+
+class Sight(msgspec.Struct, frozen=True):
+    """Where somebody was at a time."""
+
+    t: float
+    box: Array
+    """(4,), [cx, top, w, h]."""
+
+
+class Moment(msgspec.Struct, frozen=True):
+    """A frame and its time."""
+
+    seq: int
+    t: float
 
 
 class Track(msgspec.Struct):
@@ -76,11 +93,15 @@ class Track(msgspec.Struct):
     sightings: int = 0
     sure_sightings: int = 0
     posed_sightings: int = 0
-    scores: float = 0.0
-    """Sum of the scores of its sightings."""
+    evidence: float = 0.0
+    """Sum of its sightings' scores as log-odds."""
     visit: int | None = None
     steps: list[Step] = []
     """Where it was, as long as it is nobody's visit."""
+    path: list[Sight] = []
+    """Its first sights until it is a visit's, then its latest ones."""
+    around: list[Moment] = []
+    """Frames just before its first sight; of a visit's, those just after its last one."""
 
 
 class Sighting(msgspec.Struct):
@@ -103,6 +124,8 @@ class Tracks(msgspec.Struct):
     alive: list[Track] = []
     next_number: int = 1
     t: float | None = None
+    frames: list[Moment] = []
+    """The latest ones, ``MOST_S`` long."""
 
     def update(
         self,
@@ -132,6 +155,7 @@ class Tracks(msgspec.Struct):
         motion.correct([pairs[row].motion for row in old], found.boxes[old], found.scores[old])
         for row in rows:
             self._sight(pairs[row], found, row, seq, t, seconds, settings)
+        self._remember(seq, t)
         self.alive = [
             track
             for track in self.alive
@@ -196,12 +220,14 @@ class Tracks(msgspec.Struct):
             velocity=np.zeros(2),
             first_box=box,
             points=NO_POINTS,
-            look=found.looks[row],
+            look=np.zeros_like(found.looks[row]),
             first_seq=seq,
             first_t=t,
             last_seq=seq,
             last_t=t,
             steps=[],
+            path=[],
+            around=self.frames,
         )
         self.next_number += 1
         self.alive.append(track)
@@ -219,7 +245,7 @@ class Tracks(msgspec.Struct):
     ) -> None:
         """Take in a detection."""
         track.box, track.velocity = found.boxes[row], track.motion.velocity.copy()
-        posed = bool(found.points[row, :, 2].any())
+        posed = bool(found.posed[row])
         if posed:
             track.points = found.points[row]
         if found.covered[row] < _COVERED:
@@ -229,7 +255,20 @@ class Tracks(msgspec.Struct):
         track.sightings += 1
         track.sure_sightings += score >= settings.high_score
         track.posed_sightings += posed
-        track.scores += score
+        track.evidence += _log_odds(score)
+        if track.visit is not None:
+            track.path = [sight for sight in track.path if t - sight.t <= WINDOW_S]
+            track.around = []
+        if track.visit is not None or t - track.first_t <= WINDOW_S:
+            track.path = [*track.path, Sight(t, track.box)]
+
+    def _remember(self, seq: int, t: float) -> None:
+        """Keep the frame, for those who come over the border next, and those who just left."""
+        now = Moment(seq, t)
+        self.frames = [*(moment for moment in self.frames if t - moment.t < MOST_S), now]
+        for track in self.alive:
+            if track.visit is not None and 0 < t - track.last_t <= MOST_S + 1e-6:
+                track.around = [*track.around, now]
 
     def _sighting(
         self,
@@ -244,7 +283,8 @@ class Tracks(msgspec.Struct):
         box, points = person.box, found.points[row]
         if settings.smoothing:
             box = self._relative(track.motion.box)
-            points = _smooth(track, points, seconds, settings)
+            if found.posed[row] or any(track.smoother.present):
+                points = _smooth(track, points, seconds, settings)
         step = borders.step(track.last_seq, track.last_t, person.box, person.keypoints)
         if track.visit is None:
             track.steps = [*track.steps[-_MOST_STEPS:], step]
@@ -270,21 +310,27 @@ class Tracks(msgspec.Struct):
 
 
 def _expected(tracks: Sequence[Track], t: float, seconds: float) -> Expected:
-    boxes = np.stack([track.motion.box for track in tracks])
-    last = np.stack([track.box[:2] for track in tracks])
-    points = np.stack([track.points for track in tracks])
+    boxes = np.array([track.motion.box for track in tracks])
+    last = np.array([track.box[:2] for track in tracks])
+    points = np.array([track.points for track in tracks])
     # The last skeletons, where the motion says they should be by now.
     points[:, :, :2] += (boxes[:, :2] - last)[:, None]
     bins = max(track.look.shape[1] for track in tracks)
     none = np.zeros((2, bins))
     return Expected(
         boxes=boxes,
-        velocities=np.stack([track.motion.velocity for track in tracks]),
+        velocities=np.array([track.motion.velocity for track in tracks]),
         last=last,
-        unseen_s=np.array([max(t - track.last_t - seconds, 0.0) for track in tracks]),
+        unseen_s=np.array([max(round(t - track.last_t - seconds, 6), 0.0) for track in tracks]),
         points=points,
-        looks=np.stack([t.look if t.look.shape[1] == bins else none for t in tracks]),
+        looks=np.array([t.look if t.look.shape[1] == bins else none for t in tracks]),
     )
+
+
+def _log_odds(score: float) -> float:
+    # No network is as sure as its scores near 0 and 1 say.
+    score = min(max(score, 0.02), 0.98)
+    return math.log(score / (1 - score))
 
 
 def _mixed(mean: Array, look: Array, seconds: float) -> Array:
@@ -301,9 +347,7 @@ def _mixed(mean: Array, look: Array, seconds: float) -> Array:
 
 def _smooth(track: Track, points: Array, seconds: float, settings: TrackerSettings) -> Array:
     present = points[:, 2] > 0
-    if not present.any() and not any(track.smoother.present):
-        return points
-    smoothed = points.copy()
+    smoothed: Array = points.copy()
     smoothed[:, :2] = track.smoother.smooth(
         points[:, :2],
         present,

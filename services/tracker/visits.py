@@ -7,6 +7,9 @@
         ▼                                                         ▼ the last sight
      (dropped)                                                  GONE
 
+At the picture's border the first and last sights are corrected (services/tracker/entrances.py). A
+visit out of sight goes on with a new track where that explains it (services/tracker/linking.py).
+
 Out of sight too long means ``exit_after_s`` for somebody last seen at the picture's border, and
 the longer ``hidden_after_s`` for somebody who vanished in the middle, behind something.
 """
@@ -17,10 +20,12 @@ import enum
 from collections.abc import Sequence
 
 import msgspec
+import numpy as np
 
-from services.tracker.geometry import at_border
+from services.tracker.entrances import beyond_s
+from services.tracker.geometry import at_border, corner_form
 from services.tracker.linking import link
-from services.tracker.tracks import Sighting, Track, Tracks
+from services.tracker.tracks import Moment, Sight, Sighting, Track, Tracks
 from services.tracker.zones import Borders, Crossing, Whereabouts, leave
 from shared.messages import EventKind, EventReason
 from shared.settings import TrackerSettings
@@ -43,8 +48,11 @@ MOVES: dict[State, frozenset[State]] = {
 
 _LEAST_SEEN_SHARE = 0.7
 """Somebody is there if at least this share of the frames since the first sight shows them."""
-_BOX_SCORE = 0.88
-"""Who is known by boxes alone must be this sure in the mean: a skeleton is evidence by itself."""
+_BOX_EVIDENCE = 1.5
+"""Who is known by boxes alone must be surer: log-odds times seconds, that is .6 s at a score of .92,
+or 1.8 s at .7. A skeleton is evidence by itself."""
+_DOUBT_S = 2.0
+"""Nobody is let go while a new track may be them; but for no longer than this."""
 _JUST_SEEN_S = 0.35
 """Who was seen this shortly before the source ended was in view at its end."""
 
@@ -117,9 +125,12 @@ class Visits(msgspec.Struct):
                 _move(visit, State.PRESENT)
                 continue
             _move(visit, State.HIDDEN)
-            border = bool(at_border(track.box[None], tracks.aspect)[0])
-            if unseen_s >= (settings.exit_after_s if border else settings.hidden_after_s):
-                facts += self._exit(visit, "left_view")
+            if unseen_s < min(settings.exit_after_s, settings.hidden_after_s):
+                continue
+            border = at_border(track.box[None], tracks.aspect)[0]
+            over_s = unseen_s - (settings.exit_after_s if border else settings.hidden_after_s)
+            if over_s >= 0 and not (over_s < _DOUBT_S and _may_be_back(track, tracks)):
+                facts += self._exit(visit, "left_view", _left(track, tracks.aspect))
                 tracks.alive = [other for other in tracks.alive if other.number != visit.track]
         return facts
 
@@ -129,8 +140,11 @@ class Visits(msgspec.Struct):
         facts = []
         for visit in list(self.open):
             track = by_number[visit.track]
-            gone = t - track.last_t > _JUST_SEEN_S and at_border(track.box[None], tracks.aspect)[0]
-            facts += self._exit(visit, "left_view" if gone else "source_ended")
+            last = Moment(track.last_seq, track.last_t)
+            if t - track.last_t > _JUST_SEEN_S and at_border(track.box[None], tracks.aspect)[0]:
+                facts += self._exit(visit, "left_view", _left(track, tracks.aspect))
+            else:
+                facts += self._exit(visit, "source_ended", last)
         return facts
 
     def _admit(self, tracks: Tracks, t: float, settings: TrackerSettings) -> list[Fact]:
@@ -147,10 +161,10 @@ class Visits(msgspec.Struct):
                 tracks.alive = [other for other in tracks.alive if other.number != visit.track]
                 track.visit, visit.track = visit.number, track.number
             else:
-                facts.append(self._enter(track, settings))
+                facts.append(self._enter(track, settings, tracks.aspect))
         return facts
 
-    def _enter(self, track: Track, settings: TrackerSettings) -> Fact:
+    def _enter(self, track: Track, settings: TrackerSettings, aspect: float) -> Fact:
         visit = Visit(
             number=self.next_number,
             track=track.number,
@@ -163,16 +177,18 @@ class Visits(msgspec.Struct):
         self.next_number += 1
         self.open.append(visit)
         track.visit = visit.number
-        at_start = track.first_t <= settings.start_grace_s
-        reason: EventReason = "in_view_at_start" if at_start else "walked_in"
-        return self._fact(visit, "entered", reason, visit.first_seq, visit.first_t)
+        if track.first_t <= settings.start_grace_s:
+            return self._fact(visit, "entered", "in_view_at_start", track.first_seq, track.first_t)
+        came = _came(track, aspect)
+        visit.first_seq, visit.first_t = came.seq, came.t
+        return self._fact(visit, "entered", "walked_in", came.seq, came.t)
 
-    def _exit(self, visit: Visit, reason: EventReason) -> list[Fact]:
+    def _exit(self, visit: Visit, reason: EventReason, when: Moment) -> list[Fact]:
         """End a visit, and before that its stays in zones."""
-        facts = self._crossed(visit, leave(visit.where, visit.last_seq, visit.last_t))
+        facts = self._crossed(visit, leave(visit.where, when.seq, when.t))
         _move(visit, State.GONE)
         self.open.remove(visit)
-        return [*facts, self._fact(visit, "exited", reason, visit.last_seq, visit.last_t)]
+        return [*facts, self._fact(visit, "exited", reason, when.seq, when.t)]
 
     def _crossed(self, visit: Visit, crossings: Sequence[Crossing]) -> list[Fact]:
         facts = []
@@ -191,6 +207,33 @@ class Visits(msgspec.Struct):
         return Fact(visit, kind, reason, ordinal, seq, t, self.people)
 
 
+def _may_be_back(lost: Track, tracks: Tracks) -> bool:
+    """Whether a track that is nobody's yet may turn out to be somebody out of sight."""
+    new = [track for track in tracks.alive if track.visit is None and track.sightings > 1]
+    return bool(link([lost], new, tracks.aspect))
+
+
+def _came(track: Track, aspect: float) -> Moment:
+    """Return the frame in which a new track's person came into view."""
+    first = Moment(track.first_seq, track.first_t)
+    return _nearest([*track.around, first], first.t - _beyond(track.path, aspect))
+
+
+def _left(track: Track, aspect: float) -> Moment:
+    """Return the last frame in which the person of a track out of sight was in view."""
+    last = Moment(track.last_seq, track.last_t)
+    return _nearest([last, *track.around], last.t + _beyond(track.path[::-1], aspect))
+
+
+def _nearest(frames: Sequence[Moment], t: float) -> Moment:
+    return min(frames, key=lambda moment: abs(moment.t - t))
+
+
+def _beyond(path: Sequence[Sight], aspect: float) -> float:
+    boxes = corner_form(np.array([sight.box for sight in path]))
+    return beyond_s([sight.t for sight in path], boxes, aspect)
+
+
 def _is_there(track: Track, t: float, settings: TrackerSettings) -> bool:
     if track.visit is not None or track.last_t < t:
         return False
@@ -198,8 +241,10 @@ def _is_there(track: Track, t: float, settings: TrackerSettings) -> bool:
         return False
     if track.sightings < _LEAST_SEEN_SHARE * track.frames:
         return False
-    posed = 2 * track.posed_sightings >= track.sightings
-    return posed or track.scores >= _BOX_SCORE * track.sightings
+    if 2 * track.posed_sightings >= track.sightings:
+        return True
+    seen_s = (t - track.first_t) * track.sightings / track.frames
+    return seen_s * track.evidence / track.sightings >= _BOX_EVIDENCE
 
 
 def _move(visit: Visit, to: State) -> None:

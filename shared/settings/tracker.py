@@ -39,7 +39,7 @@ class TrackerSettings(Section):
         "long before 'exited' is confirmed. Raise it against people counted twice behind pillars.",
     )
     hidden_after_s: float = Field(
-        2.5,
+        4.0,
         ge=0.1,
         le=600,
         description="The same for a person who was last seen away from the picture's border, "
