@@ -92,6 +92,8 @@ class Expected:
     """(n, 2), [cx, top] where they were last seen."""
     unseen_s: Array
     """(n,), how long they have been out of sight, besides the time between frames."""
+    stride: Array
+    """(n,), how far they may have gone without that showing yet, picture heights."""
     points: Array
     """(n, 18, 3), the last skeleton moved along; zeros where there is none."""
     looks: Array
@@ -139,12 +141,13 @@ def alike(one: Array, two: Array) -> Array:
 
 def similarity(tracks: Expected, found: Detections) -> Array:
     """Return what pairs are worth, (n, m): about 0 to 1; 0 or less where they do not touch."""
-    fit = _overlap(tracks.boxes, tracks.unseen_s, found.boxes)
+    fit = _overlap(tracks, found.boxes)
     touching = fit > 0
     posed_tracks: npt.NDArray[np.bool_] = np.any(tracks.points[:, :, 2], axis=1)
     posed_both = bool(found.posed.any() and posed_tracks.any())
     if posed_both:
-        posed = oks(tracks.points, found.points, tracks.boxes[:, 2] * tracks.boxes[:, 3])
+        areas = tracks.boxes[:, 2] * tracks.boxes[:, 3]
+        posed = oks(tracks.points, found.points, areas, tracks.stride**2)
         fit = np.where(np.isnan(posed), fit, fit + _POSE_SHARE * (np.nan_to_num(posed) - fit))
     fit = fit + _DIRECTION * _ahead(tracks, found.boxes)
     if tracks.looks.shape[2] == found.looks.shape[2] > 0:
@@ -158,10 +161,13 @@ def similarity(tracks: Expected, found: Detections) -> Array:
     return np.where(touching, fit, 0.0)
 
 
-def _overlap(predicted: Array, unseen_s: Array, boxes: Array) -> Array:
-    spread = np.minimum(_WIDEN + _WIDEN_PER_S * unseen_s, _MOST_WIDENING)
+def _overlap(tracks: Expected, boxes: Array) -> Array:
+    predicted = tracks.boxes
+    spread = np.minimum(_WIDEN + _WIDEN_PER_S * tracks.unseen_s, _MOST_WIDENING)
+    margins = predicted[:, 2:] * spread[:, None]
+    margins[:, 0] += tracks.stride
     mine, theirs = corner_form(predicted), corner_form(boxes)
-    overlap = iou(grow(mine, spread), grow(theirs, np.full(len(theirs), _WIDEN)))
+    overlap = iou(grow(mine, margins), grow(theirs, _WIDEN * boxes[:, 2:]))
     # A track widened by much overlaps with everything around; a likely size keeps it honest.
     ratio = np.maximum(predicted[:, 3:4], 1e-6) / np.maximum(boxes[:, 3], 1e-6)[None]
     overlap *= np.minimum(ratio, 1 / ratio)

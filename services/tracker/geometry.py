@@ -45,10 +45,9 @@ def at_border(boxes: Array, aspect: float) -> npt.NDArray[np.bool_]:
     return touches
 
 
-def grow(boxes: Array, share: Array) -> Array:
-    """Grow corner boxes, shape (n, 4), at every side by ``share`` (n,) of their size."""
-    margin = (boxes[:, 2:] - boxes[:, :2]) * share[:, None]
-    return np.concatenate([boxes[:, :2] - margin, boxes[:, 2:] + margin], axis=1)
+def grow(boxes: Array, margins: Array) -> Array:
+    """Grow corner boxes, shape (n, 4), at every side by ``margins`` (n, 2), across and down."""
+    return np.concatenate([boxes[:, :2] - margins, boxes[:, 2:] + margins], axis=1)
 
 
 def iou(one: Array, two: Array) -> Array:
@@ -71,15 +70,17 @@ def inside_share(inner: Array, outer: Array) -> Array:
     return share
 
 
-def oks(one: Array, two: Array, areas: Array) -> Array:
+def oks(one: Array, two: Array, areas: Array, doubt: Array) -> Array:
     """Return object keypoint similarities of skeletons (n, 18, 3) and (m, 18, 3).
 
-    ``areas``: shape (n,), of the people in ``one``. NaN where fewer than three points are shared:
-    then the skeletons say nothing about each other.
+    ``areas``: shape (n,), of the people in ``one``; ``doubt``: (n,), the variance of where they
+    are, which widens what counts as near. NaN where fewer than three points are shared: then the
+    skeletons say nothing about each other.
     """
     shared = (one[:, None, :, 2] > 0) & (two[None, :, :, 2] > 0)
     squared = ((one[:, None, :, :2] - two[None, :, :, :2]) ** 2).sum(3)
-    spread = 2 * np.maximum(areas, 1e-9)[:, None, None] * (2 * OKS_SIGMAS) ** 2
+    spread = np.maximum(areas, 1e-9)[:, None, None] * (2 * OKS_SIGMAS) ** 2
+    spread = 2 * (spread + doubt[:, None, None])
     likeness = np.where(shared, np.exp(-squared / spread), 0.0).sum(2)
     count = shared.sum(2)
     return np.where(count >= 3, likeness / np.maximum(count, 1), np.nan)

@@ -322,6 +322,10 @@ def _expected(tracks: Sequence[Track], t: float, seconds: float) -> Expected:
         velocities=np.array([track.motion.velocity for track in tracks]),
         last=last,
         unseen_s=np.array([max(round(t - track.last_t - seconds, 6), 0.0) for track in tracks]),
+        # Which way somebody goes who was seen once, and how fast, is not known.
+        stride=np.array(
+            [math.sqrt(k.motion.covariance[2, 0]) * seconds * (k.sightings == 1) for k in tracks]
+        ),
         points=points,
         looks=np.array([t.look if t.look.shape[1] == bins else none for t in tracks]),
     )

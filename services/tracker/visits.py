@@ -49,8 +49,8 @@ MOVES: dict[State, frozenset[State]] = {
 _LEAST_SEEN_SHARE = 0.7
 """Somebody is there if at least this share of the frames since the first sight shows them."""
 _BOX_EVIDENCE = 1.5
-"""Who is known by boxes alone must be surer: log-odds times seconds, that is .6 s at a score of .92,
-or 1.8 s at .7. A skeleton is evidence by itself."""
+"""Who is known by boxes alone must be surer: log-odds times seconds, that is .6 s at a score of
+.92, or 1.8 s at .7. A skeleton is evidence by itself."""
 _DOUBT_S = 2.0
 """Nobody is let go while a new track may be them; but for no longer than this."""
 _JUST_SEEN_S = 0.35

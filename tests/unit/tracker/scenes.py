@@ -124,7 +124,7 @@ class Scene:
 
     walkers: Sequence[Walker]
     camera: Camera = field(default_factory=Camera)
-    tail_s: float = 4.0
+    tail_s: float = 5.0
 
     def results(self) -> list[PoseResult]:
         """Return what inference would publish."""
@@ -155,11 +155,9 @@ class Scene:
             persons.append(person(x, top, rng.uniform(0.3, 0.8), rng.uniform(0.2, 0.5)))
         return tuple(persons)
 
-    def _person(
-        self, walker: Walker, x: float, hidden: float, rng: np.random.Generator
-    ) -> Person:
+    def _person(self, walker: Walker, x: float, hidden: float, rng: np.random.Generator) -> Person:
         camera = self.camera
-        dx, dy, dw, dh = rng.normal(0, camera.noise * walker.height, 4)
+        dx, dy, dw, dh = rng.normal(0, camera.noise * walker.height, 4).tolist()
         half, tall = (walker.width + dw) / 2, walker.height + dh
         low = walker.feet + dy
         box = (
