@@ -104,18 +104,16 @@ def track(sequence: Sequence) -> tuple[dict[int, Array], float]:
     started = time.perf_counter()
     updates = [tracker.update(result) for result in results]
     seconds = time.perf_counter() - started
-    first: dict[int, int] = {}
+    visit_of = {p.track: p.visit for u in updates for p in u.persons if p.visit is not None}
     for update in updates:
-        for p in update.persons:
-            if p.visit is not None:
-                first.setdefault(p.track, p.visit)
+        visit_of.update({new: visit_of[old] for new, old in update.continued.items()})
     scale = np.array([sequence.width, sequence.height] * 2, np.float64)
     found = {}
     for number, update in enumerate(updates, start=1):
-        people = [p for p in update.persons if p.track in first]
+        people = [p for p in update.persons if p.track in visit_of]
         boxes = np.array([p.box for p in people], np.float64).reshape(-1, 4) * scale
         boxes[:, 2:] -= boxes[:, :2]
-        ids = np.array([p.visit or first[p.track] for p in people], np.float64)[:, None]
+        ids = np.array([visit_of[p.track] for p in people], np.float64)[:, None]
         found[number] = np.concatenate([ids, boxes], axis=1)
     return found, seconds
 

@@ -173,6 +173,9 @@ class TrackUpdate(_Message, frozen=True, kw_only=True, tag="tracks"):
     """Confirmed people in view: entered minus exited."""
     zones: dict[str, int] = {}
     """People in each zone."""
+    continued: dict[int, int] = {}
+    """Tracks that turned out to go on with an earlier one: its number, which they have from now
+    on, by the number they had since they began."""
     events: tuple[Event, ...] = ()
     detector: ModelRun | None = None
     pose: ModelRun | None = None

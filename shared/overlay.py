@@ -15,13 +15,14 @@ Needs OpenCV (extras ``api``, ``capture``, ``inference``); import it only where 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from shared.messages import Keypoint, ModelRun, TrackedPerson, TrackUpdate
+from shared.settings import Areas
 from shared.skeleton import COLOURS, LIMBS, as_array
 
 Image = npt.NDArray[np.uint8]
@@ -36,16 +37,21 @@ _SHIFT = 3
 """Fractional bits of drawn coordinates: sub-pixel positions keep slow motion smooth."""
 
 
-def draw(image_bgr: Image, update: TrackUpdate, *, fps: float | None = None) -> None:
+def draw(
+    image_bgr: Image, update: TrackUpdate, *, fps: float | None = None, areas: Areas | None = None
+) -> None:
     """Draw people and header line of ``update`` into ``image_bgr``, in place.
 
     Args:
         image_bgr: uint8, shape (height, width, 3), contiguous; any size from 1x1.
         update: coordinates are relative, so the picture may be a scaled copy of the frame.
         fps: measured rate for the header; left out where None.
+        areas: zones, lines and masks to draw below the people.
     """
     height, width = image_bgr.shape[:2]
     scale = min(max(min(width, height) / 480, 0.4), 6.0)
+    if areas is not None:
+        _draw_areas(image_bgr, areas, update.zones, scale)
     nearest_last = sorted(update.persons, key=lambda person: person.box[3])
     for person in nearest_last:
         _draw_person(image_bgr, person, scale)
@@ -53,6 +59,39 @@ def draw(image_bgr: Image, update: TrackUpdate, *, fps: float | None = None) -> 
     # Below the header, or the numbers of people at the top could not be read.
     for person in nearest_last:
         _draw_label(image_bgr, person, scale, least_top=band)
+
+
+def _draw_areas(image: Image, areas: Areas, people: Mapping[str, int], scale: float) -> None:
+    """Draw zones with how many are in them, lines with an arrow for the first direction, masks."""
+    height, width = image.shape[:2]
+    thick, size = max(1, round(1.5 * scale)), 0.46 * scale
+
+    def px(points: Sequence[tuple[float, float]]) -> npt.NDArray[np.int32]:
+        return np.round(np.array(points) * (width, height)).astype(np.int32)
+
+    for mask in areas.masks.values():
+        shape = px(mask.points)
+        dark = image // 3
+        cv2.fillPoly(stencil := np.zeros((height, width), np.uint8), [shape], 1)
+        image[stencil > 0] = dark[stencil > 0]
+    for number, (name, zone) in enumerate(areas.zones.items()):
+        shape, colour = px(zone.points), _bgr(number + 3)
+        cv2.polylines(image, [shape], True, colour, thick, cv2.LINE_AA)
+        place = (
+            int(shape[:, 0].min()) + round(4 * scale),
+            int(shape[:, 1].max()) - round(6 * scale),
+        )
+        text = f"{name} {people.get(name, 0)}"
+        cv2.putText(image, text, place, _FONT, size, colour, thick, cv2.LINE_AA)
+    for number, (name, line) in enumerate(areas.lines.items()):
+        (start, end), colour = px(line.points), _bgr(number + 6)
+        cv2.line(image, start.tolist(), end.tolist(), colour, thick + 1, cv2.LINE_AA)
+        middle, along = (start + end) / 2, (end - start) / max(np.hypot(*(end - start)), 1e-6)
+        tip = middle + np.array([along[1], -along[0]]) * 22 * scale
+        foot, head = (np.round(point).astype(int).tolist() for point in (middle, tip))
+        cv2.arrowedLine(image, foot, head, colour, thick, cv2.LINE_AA, tipLength=0.35)
+        text = f"{name}: {line.directions[0]}"
+        cv2.putText(image, text, head, _FONT, size, colour, thick, cv2.LINE_AA)
 
 
 def header_parts(update: TrackUpdate, fps: float | None = None) -> list[str]:

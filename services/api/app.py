@@ -15,7 +15,7 @@ from services.api import overlay, problems
 from services.api.database import Database
 from services.api.gateway import Gateway
 from services.api.live import Hub
-from services.api.routes import cameras, health, history, live
+from services.api.routes import areas, cameras, health, history, live
 from services.api.security import Guard
 from shared.bus import Bus
 from shared.settings import Settings
@@ -67,7 +67,7 @@ def create_app(settings: Settings, bus: Bus) -> FastAPI:
     hub = Hub(bus, max_viewers=settings.api.max_viewers, mjpeg_fps=settings.api.mjpeg_fps)
     app.state.gateway = Gateway(settings, bus, Database(settings.database), hub)
     problems.install(app)
-    for routes in (cameras, live, history, health):
+    for routes in (cameras, areas, live, history, health):
         app.include_router(routes.router)
     app.add_middleware(Guard, allowed_hosts=settings.api.allowed_hosts)
     _add_page(app)

@@ -27,7 +27,7 @@ _NO_SCHEMA = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError)
 
 
 class Database:
-    """Runs read-only statements, connecting when the first one comes."""
+    """Runs statements that may be repeated, connecting when the first one comes."""
 
     def __init__(self, settings: DatabaseSettings) -> None:
         self._settings = settings

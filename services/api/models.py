@@ -9,6 +9,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.messages import CameraStatus, EventKind, EventReason, Policy
+from shared.settings.areas import Areas
 from shared.settings.cameras import Name
 
 _AT = "2026-03-01T09:30:00.120000Z"
@@ -103,6 +104,10 @@ class EventOut(BaseModel):
     people: int = Field(description="People in view after it.", examples=[2])
     zone: str | None = Field(description="Zone or line, where it is about one.", examples=[None])
     direction: str | None = Field(description="Which way a line was crossed.", examples=[None])
+    seconds: float | None = Field(
+        description="dwelled: the time of stay that was reached; zone_exited: how long it was.",
+        examples=[None],
+    )
 
 
 class Events(BaseModel):
@@ -163,6 +168,15 @@ class Occupancy(BaseModel):
     camera: str | None = Field(description="The camera; null: all together.", examples=["main"])
     bucket_s: int = Field(description="Length of a bucket in seconds.", examples=[3600])
     buckets: list[Bucket] = Field(description="All buckets of the range, oldest first.")
+
+
+class AreasOut(Areas):
+    """Zones, lines and masks of a camera, and where they are from."""
+
+    version: int = Field(description="Grows with every change.", examples=[3])
+    drawn: bool = Field(
+        description="true: put here with PUT; false: from the configuration.", examples=[True]
+    )
 
 
 class Detection(BaseModel):

@@ -36,6 +36,7 @@ class OverlayPerson(msgspec.Struct, frozen=True):
         Meta(description="18 of [x, y, score] in OpenPose's order, [0, 0, 0] for a missing one"),
     ]
     dwell_s: Annotated[float, Meta(description="Seconds since the person was first seen.")]
+    zones: Annotated[tuple[str, ...], Meta(description="Names of the zones the person is in.")]
 
 
 class OverlayEvent(msgspec.Struct, frozen=True):
@@ -53,6 +54,7 @@ class OverlayEvent(msgspec.Struct, frozen=True):
     people: Annotated[int, Meta(description="People in view after it.")]
     zone: str | None
     direction: str | None
+    seconds: Annotated[float | None, Meta(description="Of a stay in a zone.")]
 
 
 class OverlayRun(msgspec.Struct, frozen=True):
@@ -76,6 +78,7 @@ class Overlay(msgspec.Struct, frozen=True, tag_field="type", tag="overlay"):
     source: str
     persons: list[OverlayPerson]
     people: Annotated[int, Meta(description="Confirmed people in view.")]
+    zones: Annotated[dict[str, int], Meta(description="People in each zone.")]
     events: list[OverlayEvent]
     detector: OverlayRun | None
     pose: Annotated[OverlayRun | None, Meta(description="null where nobody was in the frame.")]
@@ -112,6 +115,7 @@ def encode_update(update: TrackUpdate, fps: float) -> str:
         source=frame.source,
         persons=[_person(person) for person in update.persons],
         people=update.people,
+        zones=update.zones,
         events=[_event(event) for event in update.events],
         detector=_run(update.detector),
         pose=_run(update.pose),
@@ -156,6 +160,7 @@ def _person(person: TrackedPerson) -> OverlayPerson:
         score=round(person.score, 3),
         keypoints=[(round(x, 4), round(y, 4), round(s, 3)) for x, y, s in person.keypoints],
         dwell_s=round(person.dwell_s, 2),
+        zones=person.zones,
     )
 
 
@@ -173,6 +178,7 @@ def _event(event: Event) -> OverlayEvent:
         people=event.people,
         zone=event.zone,
         direction=event.direction,
+        seconds=event.seconds,
     )
 
 

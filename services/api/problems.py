@@ -63,6 +63,7 @@ def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
         403: "Not from this page's own origin.",
         404: "No such camera.",
         409: "The camera is disabled.",
+        412: "Somebody else has changed it in the meantime.",
         415: "The body is no JSON.",
         422: "A parameter or the body is not valid; `errors` names it.",
         503: "Bus or database do not answer, or nothing is there yet; try again.",

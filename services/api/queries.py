@@ -107,7 +107,7 @@ async def events(
     rows = await database.fetch(
         # Nothing of the request is in the text; its values are bound.
         "SELECT id, ord, camera, session, visit, visit_number, track, kind, reason, ordinal,"  # noqa: S608
-        " seq, t, occurred_at, confirmed_at, people, zone, direction FROM event"
+        " seq, t, occurred_at, confirmed_at, people, zone, direction, seconds FROM event"
         f"{where} ORDER BY ord {page.order} LIMIT ${len(where.values)}",
         *where.values,
     )
@@ -232,6 +232,33 @@ async def detections(
         (page - 1) * per_page,
     )
     return rows, count
+
+
+async def areas(database: Database, camera: str) -> asyncpg.Record | None:
+    """Return version and areas (JSON, or None) as drawn for a camera; None where never drawn."""
+    rows = await database.fetch("SELECT version, areas FROM areas WHERE camera = $1", camera)
+    return rows[0] if rows else None
+
+
+async def put_areas(
+    database: Database, camera: str, areas: str | None, expected: int | None
+) -> bool:
+    """Store areas (JSON; None for those of the configuration); False where that came too late.
+
+    ``expected``: the version that it must follow; None: any. Raises StoreUnavailable.
+    """
+    rows = await database.fetch(
+        "INSERT INTO areas AS a (camera, version, areas)"
+        " SELECT $1, 1, $2::jsonb WHERE coalesce($3::bigint, 0) = 0"
+        "   OR EXISTS (SELECT FROM areas WHERE camera = $1)"
+        " ON CONFLICT (camera) DO UPDATE SET version = a.version + 1, areas = $2::jsonb,"
+        " updated_at = now() WHERE a.version = coalesce($3::bigint, a.version)"
+        " RETURNING version",
+        camera,
+        areas,
+        expected,
+    )
+    return bool(rows)
 
 
 async def schema_version(database: Database) -> int | None:

@@ -14,7 +14,8 @@ from collections.abc import Collection
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import HTTPConnection
+from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.api import metrics
@@ -56,6 +57,13 @@ def same_origin(connection: HTTPConnection) -> bool:
     return _split(urlsplit(origin).netloc) == _split(connection.headers.get("host", ""))
 
 
+def require_json(request: Request) -> None:
+    """Refuse other bodies: a form of a strange page cannot send JSON unasked."""
+    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media != "application/json":
+        raise HTTPException(415, "expected a body of Content-Type application/json")
+
+
 def _split(netloc: str) -> tuple[str, int | None]:
     """Return name (small letters, no brackets) and port (None for 80 and 443)."""
     try:
@@ -77,7 +85,7 @@ def _is_address(name: str) -> bool:
 def _method(scope: Scope) -> str:
     """Return the method, bounded: clients may send any word."""
     method: str = scope["method"]
-    return method if method in ("GET", "HEAD", "POST", "OPTIONS") else "other"
+    return method if method in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS") else "other"
 
 
 class Guard:

@@ -198,6 +198,10 @@ def analyze(
     frames: Annotated[
         int, typer.Option("--frames", min=0, help="Stop after so many frames; 0: never.")
     ] = 0,
+    camera: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--camera", help="Take the zones, lines and masks of this camera."),
+    ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
     config: Config = None,
     device: Device = None,
@@ -214,7 +218,9 @@ def analyze(
             log_level or "warning"
         )
         outputs = command.Outputs(events, poses, mot, video)
-        command.analyze(source, config, overrides, outputs, most_frames=frames, as_json=json_)
+        command.analyze(
+            source, config, overrides, outputs, camera=camera, most_frames=frames, as_json=json_
+        )
 
 
 @app.command()

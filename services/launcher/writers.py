@@ -15,16 +15,28 @@ import numpy.typing as npt
 
 from shared.errors import SourceError
 from shared.messages import Box, Event, FrameHeader, Keypoint, TrackedPerson, TrackUpdate
+from shared.settings import Areas
 
 EVENT_COLUMNS = ("frame", "t", "kind", "reason", "visit", "track", "people")
+ZONE_COLUMNS = ("zone", "direction", "seconds")
+"""Further columns where zones or lines are configured."""
 
 
-def event_row(event: Event) -> tuple[str | int, ...]:
+def event_columns(*, zones: bool) -> tuple[str, ...]:
+    """Return the columns of events.csv."""
+    return EVENT_COLUMNS + ZONE_COLUMNS if zones else EVENT_COLUMNS
+
+
+def event_row(event: Event, *, zones: bool) -> tuple[str | int, ...]:
     """Return an event in the columns of events.csv."""
-    return (
+    row = (
         event.seq, f"{event.t:.3f}", event.kind, event.reason or "",
         event.visit, event.track, event.people,
     )  # fmt: skip
+    if not zones:
+        return row
+    seconds = "" if event.seconds is None else f"{event.seconds:.3f}"
+    return (*row, event.zone or "", event.direction or "", seconds)
 
 
 class Writer(Protocol):
@@ -61,13 +73,14 @@ class _File:
 class EventsCsv(_File):
     """events.csv: one line an event, in the order of confirmation."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, zones: bool) -> None:
         super().__init__(path)
+        self._zones = zones
         self._rows = csv.writer(self._file, lineterminator="\n")
-        self._rows.writerow(EVENT_COLUMNS)
+        self._rows.writerow(event_columns(zones=zones))
 
     def events(self, events: Iterable[Event]) -> None:
-        self._rows.writerows(event_row(event) for event in events)
+        self._rows.writerows(event_row(event, zones=self._zones) for event in events)
 
 
 class PosesJsonl(_File):
@@ -122,12 +135,12 @@ def px_keypoints(rel_points: Sequence[Keypoint], header: FrameHeader) -> list[li
 
 
 class VideoFile:
-    """out.mp4: H.264 with the overlay drawn in."""
+    """out.mp4: H.264 with the overlay and the zones drawn in."""
 
-    def __init__(self, path: Path, fps: float) -> None:
+    def __init__(self, path: Path, fps: float, areas: Areas) -> None:
         import av
 
-        self._av = av
+        self._av, self._areas = av, areas
         rate = Fraction(fps or 2.0).limit_denominator(1001)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -148,7 +161,7 @@ class VideoFile:
         if decoded is None:
             return
         image: npt.NDArray[np.uint8] = np.asarray(decoded, dtype=np.uint8)
-        draw(image, update)
+        draw(image, update, areas=self._areas)
         if self._size is None:
             # H.264 in 4:2:0 wants even sides.
             self._size = (image.shape[1] // 2 * 2 or 2, image.shape[0] // 2 * 2 or 2)

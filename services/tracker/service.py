@@ -7,6 +7,7 @@ the checkpoint: frames that come again are dropped, so no row is lost or doubled
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import replace
 
@@ -14,7 +15,7 @@ import msgspec
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
-from services.tracker.store import Checkpoint, Rows, Store
+from services.tracker.store import Checkpoint, Drawn, Rows, Store
 from services.tracker.tracking import CameraTracker
 from shared.bus import START, Bus, Entry, Lease, keys
 from shared.messages import PoseResult, Progress, SessionEnd, TrackUpdate
@@ -36,6 +37,8 @@ _latency = Histogram(
 )
 _BATCH = 64
 _HEARTBEAT_S = 1.0
+_AREAS_S = 0.5
+"""Zones drawn on the page are in force after this long at most."""
 
 
 async def run(settings: Settings, bus: Bus) -> None:
@@ -69,11 +72,14 @@ class _CameraWorker:
         self._maxlen = settings.bus.results_maxlen
         self._every_s = settings.tracker.commit_every_s
         self._committed = saved or Checkpoint(camera, "", -1, START, b"", 0, ended=False)
+        self._configured = settings.cameras[camera].areas()
         self._tracker = (
-            CameraTracker.load(saved.state, settings.tracker)
+            CameraTracker.load(saved.state, settings.tracker, self._configured)
             if saved is not None
-            else CameraTracker(settings.tracker, camera)
+            else CameraTracker(settings.tracker, camera, self._configured)
         )
+        self._drawn = Drawn(0, None)
+        self._drawn_at = -math.inf
         self._committed_seen = self._tracker.seen
         self._at = self._committed
         """Where the tracker is in memory; ahead of ``_committed`` between commits."""
@@ -89,10 +95,11 @@ class _CameraWorker:
         await self._tell()
         while True:
             require(self._lease, self._camera)
+            await self._look_at_areas()
             if self._bus.epoch != epoch:
                 # Another server: its stream may begin anew, with ids before our position.
                 epoch, reader.position = self._bus.epoch, START
-            block_s = self._every_s if self._dirty else _HEARTBEAT_S
+            block_s = self._every_s if self._dirty else _AREAS_S
             entries = await reader.read(count=_BATCH, block_s=block_s)
             for entry in entries:
                 self._take(entry)
@@ -100,6 +107,17 @@ class _CameraWorker:
                 await self._save()
             elif time.monotonic() - self._told_at > _HEARTBEAT_S:
                 await self._tell()
+
+    async def _look_at_areas(self) -> None:
+        """Put zones into force that were drawn in the meantime."""
+        if time.monotonic() - self._drawn_at < _AREAS_S:
+            return
+        drawn = await self._store.areas(self._camera)
+        self._drawn_at = time.monotonic()
+        if drawn != self._drawn:
+            self._drawn = drawn
+            self._tracker.areas = drawn.areas or self._configured
+            _log.info("tracker.areas", camera=self._camera, version=drawn.version)
 
     @property
     def _dirty(self) -> bool:

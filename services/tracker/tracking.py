@@ -125,6 +125,7 @@ class CameraTracker:
                 for sighting in sightings
             ),
             people=session.visits.people,
+            continued=session.tracks.continued if result.error is None else {},
             zones=dict(count(borders.zones, (visit.where for visit in visits.values()))),
             events=tuple(events),
             detector=result.detector,

@@ -124,6 +124,8 @@ class Tracks(msgspec.Struct):
     alive: list[Track] = []
     next_number: int = 1
     t: float | None = None
+    continued: dict[int, int] = {}
+    """Tracks that turned out in this frame to go on with an earlier one, whose number they take."""
     frames: list[Moment] = []
     """The latest ones, ``MOST_S`` long."""
 
@@ -144,7 +146,7 @@ class Tracks(msgspec.Struct):
         motion.predict([track.motion for track in self.alive], seconds, seen)
         for track in self.alive:
             track.frames += 1
-        self.t = t
+        self.t, self.continued = t, {}
         persons = [p for p in persons if not borders.masked(p.box, p.keypoints)]
         found = self._arrays(persons)
         pairs = self._associate(found, t, seconds, settings)

@@ -159,7 +159,8 @@ class Visits(msgspec.Struct):
             if column in known:
                 visit = known[column]
                 tracks.alive = [other for other in tracks.alive if other.number != visit.track]
-                track.visit, visit.track = visit.number, track.number
+                tracks.continued[track.number] = visit.track
+                track.visit, track.number = visit.number, visit.track
             else:
                 facts.append(self._enter(track, settings, tracks.aspect))
         return facts

@@ -21,7 +21,7 @@ from services.api.models import (
 )
 from services.api.overlay import utc
 from services.api.problems import described
-from services.api.security import same_origin
+from services.api.security import require_json, same_origin
 from shared.bus import keys
 from shared.errors import BusUnavailable
 from shared.messages import CameraState, CameraStatus, Control
@@ -67,9 +67,7 @@ async def switch_source(
     """
     if not same_origin(request):
         raise HTTPException(403, "only this gateway's own page may switch a source")
-    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media != "application/json":
-        raise HTTPException(415, "expected a body of Content-Type application/json")
+    require_json(request)
     source = known_source(gateway.settings, wish.source)
     if not gateway.settings.cameras[camera].enabled:
         raise HTTPException(409, f"camera {camera} is disabled; see cameras.{camera}.enabled")

@@ -24,19 +24,19 @@ from services.inference.regions import FULL_AREA
 from services.inference.watch import Examined, Findings, Watch
 from services.launcher.options import settings_for
 from services.launcher.writers import (
-    EVENT_COLUMNS,
     EventsCsv,
     MotTxt,
     PosesJsonl,
     VideoFile,
     Writer,
     Writers,
+    event_columns,
     event_row,
 )
 from services.tracker.tracking import CameraTracker
-from shared.errors import SourceError
+from shared.errors import ConfigError, SourceError
 from shared.messages import Event, FrameHeader, PoseResult, SessionEnd, TrackedPerson, TrackUpdate
-from shared.settings import Settings, SourceSettings
+from shared.settings import Areas, Settings, SourceSettings
 from shared.telemetry import configure_logging
 from shared.worker import until_stopped
 
@@ -59,15 +59,21 @@ def analyze(
     overrides: Mapping[str, Any],
     outputs: Outputs,
     *,
+    camera: str | None = None,
     most_frames: int = 0,
     as_json: bool = False,
 ) -> None:
-    """Analyse ``url`` and write ``outputs``. Raises PosewireError."""
+    """Analyse ``url`` and write ``outputs``. Raises PosewireError.
+
+    ``camera``: whose zones, lines and masks are in force; None: of the one that plays ``url``.
+    """
     settings = settings_for(config, overrides)
     configure_logging(settings.telemetry)
     configured = settings.sources.get(url)
     source = configured or SourceSettings(url=url)
-    run = _Analysis(settings, source.model_copy(update={"loop": False}), outputs, most_frames)
+    areas = _areas(settings, url, camera)
+    source = source.model_copy(update={"loop": False})
+    run = _Analysis(settings, source, areas, outputs, most_frames)
     try:
         asyncio.run(until_stopped(run.run()))
     finally:
@@ -81,11 +87,17 @@ def analyze(
 
 class _Analysis:
     def __init__(
-        self, settings: Settings, source: SourceSettings, outputs: Outputs, most_frames: int
+        self,
+        settings: Settings,
+        source: SourceSettings,
+        areas: Areas,
+        outputs: Outputs,
+        most_frames: int,
     ) -> None:
         self._settings, self._source, self._outputs = settings, source, outputs
         self._most_frames = most_frames or math.inf
-        self._tracker = CameraTracker(settings.tracker, _CAMERA)
+        self._areas, self._zones = areas, bool(areas.zones or areas.lines)
+        self._tracker = CameraTracker(settings.tracker, _CAMERA, areas)
         self._session = uuid.uuid4().hex
         self._events: list[Event] = []
         self._models = ""
@@ -199,13 +211,13 @@ class _Analysis:
         writers: list[Writer] = []
         tracked = source.live or bool(source.fps)
         if self._outputs.events:
-            writers.append(EventsCsv(self._outputs.events))
+            writers.append(EventsCsv(self._outputs.events, zones=self._zones))
         if self._outputs.poses:
             writers.append(PosesJsonl(self._outputs.poses, tracked=tracked))
         if self._outputs.mot:
             writers.append(MotTxt(self._outputs.mot))
         if self._outputs.video:
-            writers.append(VideoFile(self._outputs.video, source.fps))
+            writers.append(VideoFile(self._outputs.video, source.fps, self._areas))
         return writers
 
     @staticmethod
@@ -221,6 +233,8 @@ class _Analysis:
 
     def report(self, *, as_json: bool) -> None:
         """Print the summary."""
+        columns = event_columns(zones=self._zones)
+        rows = [event_row(event, zones=self._zones) for event in self._events]
         fps = round(self.frames / self._seconds, 2) if self._seconds else 0.0
         if as_json:
             summary = {
@@ -232,10 +246,7 @@ class _Analysis:
                 "pose_compute": round(self._pose_pixels / FULL_AREA / self.frames, 3),
                 "detector_runs": round(self._detector_runs / self.frames, 3),
                 "most_people": self.most_people,
-                "events": [
-                    dict(zip(EVENT_COLUMNS, event_row(event), strict=True))
-                    for event in self._events
-                ],
+                "events": [dict(zip(columns, row, strict=True)) for row in rows],
             }
             sys.stdout.write(json.dumps(summary) + "\n")
             return
@@ -245,10 +256,21 @@ class _Analysis:
             console.print(f"{self.broken} frames were no pictures", style="yellow")
         console.print(self._models, style="dim")
         if self._events:
-            table = Table(*EVENT_COLUMNS)
-            for event in self._events:
-                table.add_row(*(str(value) for value in event_row(event)))
+            table = Table(*columns)
+            for row in rows:
+                table.add_row(*(str(value) for value in row))
             console.print(table)
+
+
+def _areas(settings: Settings, url: str, camera: str | None) -> Areas:
+    if camera is not None:
+        if camera not in settings.cameras:
+            known = ", ".join(sorted(settings.cameras)) or "none"
+            raise ConfigError(f"no camera is called {camera!r}; there are: {known}")
+        return settings.cameras[camera].areas()
+    playing = (one for one in settings.cameras.values() if one.source == url)
+    found = next(playing, None)
+    return Areas() if found is None else found.areas()
 
 
 def _still(header: FrameHeader, findings: Findings) -> TrackUpdate:

@@ -16,14 +16,14 @@ import asyncpg
 
 from services.launcher import runtime
 from services.launcher.options import settings_for
-from services.launcher.writers import EVENT_COLUMNS
+from services.launcher.writers import event_columns
 from shared.errors import ConfigError, StoreError, StoreUnavailable
 from shared.redact import redact
 
 _FORMATS = ("csv", "ndjson", "json")
 _COLUMNS = (
     "seq AS frame, t, kind, coalesce(reason, '') AS reason, visit_number AS visit, track, people, "
-    "id, camera, session, occurred_at, confirmed_at, ord"
+    "id, camera, session, occurred_at, confirmed_at, ord, zone, direction, seconds"
 )
 
 
@@ -121,11 +121,16 @@ def _time(text: str | None) -> datetime | None:
 def _write(rows: Iterable[dict[str, Any]], format_: str, output: TextIO) -> None:
     if format_ == "csv":
         writer = csv.writer(output, lineterminator="\n")
-        writer.writerow(EVENT_COLUMNS)
+        rows = list(rows)
+        columns = event_columns(zones=any(row["zone"] for row in rows))
+        writer.writerow(columns)
         for row in rows:
-            writer.writerow(f"{row[c]:.3f}" if c == "t" else row[c] for c in EVENT_COLUMNS)
+            writer.writerow(f"{row[c]:.3f}" if c == "t" else row[c] for c in columns)
         return
-    plain = [{k: v if isinstance(v, (int, float)) else str(v) for k, v in r.items()} for r in rows]
+    plain = [
+        {k: v if v is None or isinstance(v, (int, float)) else str(v) for k, v in r.items()}
+        for r in rows
+    ]
     if format_ == "json":
         json.dump(plain, output, indent=1)
         output.write("\n")
@@ -136,7 +141,8 @@ def _write(rows: Iterable[dict[str, Any]], format_: str, output: TextIO) -> None
 
 def _line(row: dict[str, Any]) -> str:
     when = row["occurred_at"].astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    reason = f" ({row['reason']})" if row["reason"] else ""
+    detail = row["reason"] or " ".join(filter(None, (row["zone"], row["direction"])))
+    reason = f" ({detail})" if detail else ""
     return (
         f"{when}  {row['camera']:<10} {row['kind']:<8}{reason:<20} "
         f"visit {row['visit']}, {row['people']} people now\n"

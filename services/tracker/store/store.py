@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
 import asyncpg
+from pydantic import ValidationError
 
 from services.tracker.store.migrate import migrate
 from services.tracker.tracking import visit_id
 from shared.errors import LeaseLost, StoreError, StoreUnavailable
 from shared.messages import Event, FrameHeader, SessionEnd
 from shared.redact import redact
-from shared.settings import DatabaseSettings
+from shared.settings import Areas, DatabaseSettings
 
 _AWAY = (
     OSError,
@@ -46,6 +47,14 @@ class Checkpoint:
     state: bytes
     version: int
     ended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A camera's areas as drawn on the page; None where those of the configuration hold."""
+
+    version: int
+    areas: Areas | None
 
 
 @dataclass(slots=True)
@@ -79,6 +88,23 @@ class Store:
                 camera,
             )
         return None if row is None else Checkpoint(**dict(row))
+
+    async def areas(self, camera: str) -> Drawn:
+        """Return the zones, lines and masks that were drawn for a camera.
+
+        Raises StoreError where they are of a newer program.
+        """
+        async with self._connection() as connection:
+            row = await connection.fetchrow(
+                "SELECT version, areas FROM areas WHERE camera = $1", camera
+            )
+        if row is None:
+            return Drawn(0, None)
+        try:
+            areas = None if row["areas"] is None else Areas.model_validate_json(row["areas"])
+        except ValidationError as error:
+            raise StoreError(f"the areas of camera {camera} cannot be read: {error}") from None
+        return Drawn(row["version"], areas)
 
     async def commit(self, rows: Rows, checkpoint: Checkpoint) -> None:
         """Store rows and checkpoint in one transaction.
@@ -160,8 +186,8 @@ async def _insert(connection: asyncpg.Connection, rows: Rows) -> None:
         await _insert_visit(connection, event)
     await connection.executemany(
         "INSERT INTO event (id, camera, session, visit, visit_number, track, kind, reason, "
-        "ordinal, seq, t, occurred_at, confirmed_at, people, zone, direction) "
-        "VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16) "
+        "ordinal, seq, t, occurred_at, confirmed_at, people, zone, direction, seconds) "
+        "VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17) "
         "ON CONFLICT (id) DO NOTHING",
         [_event_row(event) for event in rows.events],
     )
@@ -194,7 +220,7 @@ def _event_row(event: Event) -> Sequence[object]:
         visit_id(event.camera, event.session, event.visit), event.visit, event.track,
         event.kind, event.reason, event.ordinal, event.seq, event.t,
         _time(event.occurred_at), _time(event.confirmed_at), event.people,
-        event.zone, event.direction,
+        event.zone, event.direction, event.seconds,
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from services.launcher.writers import EVENT_COLUMNS
+from services.launcher.writers import EVENT_COLUMNS, ZONE_COLUMNS
 
 ROOT = Path(__file__).resolve().parents[3]
 CLIP = ROOT / "services" / "launcher" / "assets" / "people.mp4"
@@ -136,6 +136,40 @@ def test_analyze_writes_all_its_files(tmp_path: Path, models: dict[str, str]) ->
     video = cv2.VideoCapture(str(tmp_path / "out.mp4"))
     assert video.get(cv2.CAP_PROP_FRAME_COUNT) == 60
     assert (video.get(cv2.CAP_PROP_FRAME_WIDTH), video.get(cv2.CAP_PROP_FPS)) == (768, 10)
+
+
+def test_analyze_knows_zones_and_lines(tmp_path: Path, models: dict[str, str]) -> None:
+    (tmp_path / "posewire.toml").write_text(
+        """
+        [sources.clip]
+        url = "clip:people"
+        [cameras.door]
+        source = "clip"
+        [cameras.door.zones.hall]
+        points = [[0, 0.3], [1, 0.3], [1, 1], [0, 1]]
+        dwell_s = [1]
+        [cameras.door.lines.middle]
+        points = [[0.5, 0], [0.5, 1]]
+        directions = ["leftwards", "rightwards"]
+        """
+    )
+    done = posewire(
+        "analyze", "clip", "--frames", "70", "--events", "e.csv", "--video", "out.mp4",
+        cwd=tmp_path, **models,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    with (tmp_path / "e.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert tuple(rows[0]) == EVENT_COLUMNS + ZONE_COLUMNS
+    kinds = [row["kind"] for row in rows]
+    assert kinds.count("zone_entered") == kinds.count("zone_exited") == kinds.count("entered") == 3
+    assert {row["seconds"] for row in rows if row["kind"] == "dwelled"} == {"1.000"}
+    ways = {row["direction"] for row in rows if row["kind"] == "line_crossed"}
+    assert ways <= {"leftwards", "rightwards"}
+    assert ways
+    wrong = posewire("analyze", "clip", "--camera", "dor", cwd=tmp_path, **models)
+    assert wrong.returncode == 2
+    assert "no camera is called 'dor'; there are: door" in wrong.stderr
 
 
 def test_a_folder_of_pictures_has_people_but_no_tracks(

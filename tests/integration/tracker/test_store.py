@@ -14,7 +14,7 @@ from services.tracker.store import Checkpoint, Rows, Store
 from shared.bus import MemoryBus, keys
 from shared.errors import LeaseLost, StoreError, StoreUnavailable
 from shared.messages import Event, PoseResult, Progress, SessionEnd, TrackUpdate
-from shared.settings import DatabaseSettings, Settings
+from shared.settings import Areas, DatabaseSettings, Settings
 from tests.unit.tracker.scenes import end_of, events_of, results, walk
 
 SCENE = results([walk(1, -0.1, 1.1), walk(3, 1.1, -0.1, top=0.45)], 11)
@@ -208,3 +208,48 @@ async def test_junk_on_the_stream_is_dropped(settings: Settings) -> None:
     await feed(bus, [*SCENE[30:], END])
     await run_until_ended(settings, bus)
     assert await event_ids(settings) == EXPECTED
+
+
+async def test_zones_drawn_while_people_are_there_are_in_force_at_once(
+    settings: Settings, store: Store
+) -> None:
+    bus = MemoryBus()
+    middle = len(SCENE) // 2
+    whole = {"points": [[0, 0], [1, 0], [1, 1], [0, 1]]}
+
+    async def committed(seq: int) -> None:
+        for _ in range(1000):
+            progress = await bus.get(keys.progress("door"))
+            if isinstance(progress, Progress) and progress.seq >= seq:
+                return
+            await asyncio.sleep(0.01)
+        pytest.fail("not committed within 10 s")
+
+    service = asyncio.create_task(run(settings, bus))
+    try:
+        await feed(bus, SCENE[:middle])
+        await committed(middle - 1)
+        drawn = Areas.model_validate({"zones": {"hall": whole}}).model_dump_json()
+        await fetch(settings, f"INSERT INTO areas VALUES ('door', 1, '{drawn}')")
+        await asyncio.sleep(0.7)
+        await feed(bus, [*SCENE[middle:], END])
+        await committed(len(SCENE) - 1)
+        for _ in range(200):
+            if (await bus.get(keys.progress("door"))).ended:  # type: ignore[union-attr]
+                break
+            await asyncio.sleep(0.01)
+    finally:
+        service.cancel()
+        await asyncio.gather(service, return_exceptions=True)
+    events = await fetch(settings, "SELECT kind, zone, seconds, seq FROM event ORDER BY ord")
+    kinds = [(e["kind"], e["zone"]) for e in events]
+    assert kinds.count(("zone_entered", "hall")) == kinds.count(("zone_exited", "hall")) == 2
+    assert all(e["seq"] >= middle for e in events if e["zone"])
+    assert all((e["seconds"] is not None) == (e["kind"] == "zone_exited") for e in events)
+
+
+async def test_areas_of_a_newer_program_are_an_error(settings: Settings, store: Store) -> None:
+    assert (await store.areas("door")).areas is None
+    await fetch(settings, """INSERT INTO areas VALUES ('door', 1, '{"spheres": {}}')""")
+    with pytest.raises(StoreError, match="areas of camera door cannot be read"):
+        await store.areas("door")
