@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST_ARGS ?=
 
-.PHONY: help install demo test lint format bench lock clean
+.PHONY: help install demo test lint format bench peers-env lock clean
 
 help:
 	@echo "make install   make .venv with the project and everything needed"
@@ -13,6 +13,7 @@ help:
 	@echo "make test      run all tests (PYTEST_ARGS='-m \"not slow\"' for the quick ones)"
 	@echo "make lint      ruff (lint, format) and mypy strict"
 	@echo "make bench     measure speed and accuracy (needs ../shared/data)"
+	@echo "make peers-env install other trackers for 'python -m bench.tracking' to compare with"
 	@echo "make lock      renew requirements.lock"
 
 install: $(STAMP)
@@ -44,6 +45,11 @@ format: install
 bench: install
 	$(BIN)/python -m bench $(ARGS)
 
+# Other trackers to compare with; their OpenCV clashes with ours, so in an environment of their own.
+peers-env:
+	test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check "trackers==2.6.1"
+
 lock:
 	$(PYTHON) -m pip install --quiet --target .lock-tool uv
 	.lock-tool/bin/uv pip compile pyproject.toml --all-extras --universal --python-version 3.10 \
@@ -51,4 +57,4 @@ lock:
 	rm -rf .lock-tool
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis

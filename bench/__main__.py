@@ -9,7 +9,8 @@ from pathlib import Path
 
 DATA = Path(os.environ.get("POSEWIRE_TEST_DATA", "../shared/data"))
 MODELS = Path(os.environ.get("POSEWIRE_MODELS_DIR", DATA / "models"))
-VIDEO = DATA / "videos" / "one-by-one-person-detection.mp4"
+VIDEOS = DATA / "videos"
+VIDEO = VIDEOS / "one-by-one-person-detection.mp4"
 COCO = DATA / "coco"
 
 BENCHES: dict[str, tuple[tuple[Path, ...], list[str]]] = {
@@ -22,9 +23,31 @@ BENCHES: dict[str, tuple[tuple[Path, ...], list[str]]] = {
         (VIDEO, MODELS),
         ["--video", str(VIDEO), "--truth", str(VIDEO.with_suffix(".events.csv"))],
     ),
+    "events (TUD-Campus)": (
+        (VIDEOS / "TUD-Campus.mp4", MODELS),
+        [
+            "--video",
+            str(VIDEOS / "TUD-Campus.mp4"),
+            "--tolerance",
+            "1.0",
+            "--truth",
+            str(VIDEOS / "TUD-Campus.events.csv"),
+        ],
+    ),
+    "events (generated)": (
+        (VIDEOS / "generated", MODELS),
+        [
+            "--video",
+            str(VIDEOS / "generated" / "people.mp4"),
+            "--tolerance",
+            "0.3",
+            "--truth",
+            str(VIDEOS / "generated" / "people.truth.json"),
+        ],
+    ),
     "throughput": ((VIDEO, MODELS), ["--video", str(VIDEO), "--models", str(MODELS)]),
 }
-"""For each bench, the data it needs, and its arguments."""
+"""For each run of a bench (its module is the first word), the data it needs, its arguments."""
 
 
 def main() -> int:
@@ -38,7 +61,7 @@ def main() -> int:
         sys.stdout.write(f"{name}\n")
         sys.stdout.flush()
         done = subprocess.run(
-            [sys.executable, "-m", f"bench.{name}", *arguments],
+            [sys.executable, "-m", f"bench.{name.split()[0]}", *arguments],
             env=os.environ | {"POSEWIRE_MODELS_DIR": str(MODELS)},
             check=False,
         )

@@ -1,9 +1,10 @@
 """Precision, recall and F1 of entered and exited events, through the real pipeline.
 
-    python -m bench.events --video V --truth CSV [--tolerance 0.8] [--json]
+    python -m bench.events --video V --truth FILE [--tolerance 0.8] [--json]
 
 ``CSV`` has a row for each person: ``video,person,enter_frame,exit_frame,notes``; an empty frame
-means that the person was in view when the video began, or when it ended. Events are matched one to
+means that the person was in view when the video began, or when it ended. Or it is the JSON file of
+a clip made by tools/people_clip. Events are matched one to
 one with the true ones of their kind, nearest first, within the tolerance (seconds).
 """
 
@@ -87,6 +88,13 @@ def frame_rate(video: Path) -> float:
 
 def read_truth(path: Path, fps: float, frames: int) -> list[Moment]:
     """Return the true events of a video of ``frames`` frames."""
+    if path.suffix == ".json":
+        visits = json.loads(path.read_text())["visits"]
+        return [
+            Moment(kind, visit[key] / fps, visit[key], f"visit {visit['visit']}")
+            for visit in visits
+            for kind, key in (("entered", "enter"), ("exited", "exit"))
+        ]
     moments = []
     with path.open(newline="") as file:
         for row in csv.DictReader(file):
