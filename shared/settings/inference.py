@@ -123,7 +123,7 @@ class InferenceSettings(Section):
     mirror: bool | None = Field(
         None,
         description="Average each look with its mirror image: slightly better, twice the work; "
-        "the preset's.",
+        "the preset's. Only of human-pose-estimation-0001.",
     )
     in_flight: int = Field(
         4,

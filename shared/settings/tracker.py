@@ -21,8 +21,8 @@ class TrackerSettings(Section):
         0.25,
         ge=0.05,
         le=0.99,
-        description="Detections at or above may begin a track. Lower it to stamp 'entered' "
-        "earlier, with people hardly in view; ghosts do not follow from that.",
+        description="Detections at or above may begin a track; without a skeleton, away from the "
+        "picture's border, from 0.5 on. Lower it to see people earlier who are hardly in view.",
     )
     enter_after_s: float = Field(
         0.6,
