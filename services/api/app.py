@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import FileResponse
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -69,6 +70,7 @@ def create_app(settings: Settings, bus: Bus) -> FastAPI:
     problems.install(app)
     for routes in (cameras, areas, live, history, health):
         app.include_router(routes.router)
+    app.add_middleware(_Compressed)
     app.add_middleware(Guard, allowed_hosts=settings.api.allowed_hosts)
     _add_page(app)
     _complete_openapi(app)
@@ -81,6 +83,18 @@ def _add_page(app: FastAPI) -> None:
         return FileResponse(_STATIC / "index.html", headers={"Cache-Control": "no-cache"})
 
     app.mount("/static", _Revalidated(StaticFiles(directory=_STATIC)), name="static")
+
+
+class _Compressed:
+    """Compresses what is text; pictures are compressed already, and streams must not wait."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._compressing = GZipMiddleware(app, minimum_size=1024, compresslevel=5)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        picture = scope["type"] != "http" or scope["path"].endswith((".jpg", ".mjpg"))
+        await (self._app if picture else self._compressing)(scope, receive, send)
 
 
 class _Revalidated:

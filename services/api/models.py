@@ -108,6 +108,10 @@ class EventOut(BaseModel):
         description="dwelled: the time of stay that was reached; zone_exited: how long it was.",
         examples=[None],
     )
+    snapshot: bool = Field(
+        description="Whether there is a picture: `/api/v1/events/{id}/snapshot.jpg`.",
+        examples=[False],
+    )
 
 
 class Events(BaseModel):
@@ -168,6 +172,64 @@ class Occupancy(BaseModel):
     camera: str | None = Field(description="The camera; null: all together.", examples=["main"])
     bucket_s: int = Field(description="Length of a bucket in seconds.", examples=[3600])
     buckets: list[Bucket] = Field(description="All buckets of the range, oldest first.")
+
+
+class Hour(BaseModel):
+    """One hour of the week."""
+
+    weekday: int = Field(description="1: Monday, 7: Sunday.", examples=[6])
+    hour: int = Field(description="0 to 23, in the time zone asked for.", examples=[14])
+    usual: float | None = Field(
+        description="Mean number of people who entered, over the days that were watched before "
+        "today; null where there were none.",
+        examples=[12.5],
+    )
+    today: int = Field(description="How many entered in it today.", examples=[9])
+
+
+class Patterns(BaseModel):
+    """When people come, and how long they stay."""
+
+    camera: str | None = Field(description="Of which camera; null: all.", examples=["main"])
+    tz: str = Field(description="Time zone of the hours.", examples=["Europe/Berlin"])
+    weekday: int = Field(description="Today, 1: Monday.", examples=[6])
+    hours: list[Hour] = Field(description="Hours in which anybody entered.")
+    visits: int = Field(description="Visits that ended in this time.", examples=[420])
+    mean_dwell_s: float | None = Field(description="How long they were.", examples=[35.2])
+    median_dwell_s: float | None = Field(description="The same, median.", examples=[21.0])
+
+
+class Finding(BaseModel):
+    """One thing that Posewire needs."""
+
+    name: str = Field(description="What.", examples=["Redis"])
+    ok: bool | None = Field(description="null: not needed as configured.", examples=[True])
+    text: str = Field(description="What it is, or what is wrong and what to do.", examples=["ok"])
+
+
+class StreamOut(BaseModel):
+    """One stream of a camera on the bus."""
+
+    length: int = Field(description="Entries that are kept.", examples=[64])
+    age_s: float | None = Field(description="Since the newest one; null: none.", examples=[0.1])
+
+
+class CameraStatusOut(BaseModel):
+    """What is under way for a camera."""
+
+    camera: str = Field(description="Its name.", examples=["main"])
+    streams: dict[str, StreamOut] = Field(description="frames, poses, tracks.")
+    models: list[str] = Field(description="What ran on the newest frame.", examples=[["a FP16"]])
+    devices: list[str] = Field(description="Where.", examples=[["CPU"]])
+
+
+class Status(BaseModel):
+    """The system's state, as `posewire doctor` sees it, with what runs now."""
+
+    version: str = Field(description="Of Posewire.", examples=["0.1.0"])
+    ok: bool = Field(description="Nothing is wrong.", examples=[True])
+    checks: list[Finding] = Field(description="One by one.")
+    cameras: list[CameraStatusOut] = Field(description="Empty where the bus does not answer.")
 
 
 class AreasOut(Areas):

@@ -107,7 +107,8 @@ async def events(
     rows = await database.fetch(
         # Nothing of the request is in the text; its values are bound.
         "SELECT id, ord, camera, session, visit, visit_number, track, kind, reason, ordinal,"  # noqa: S608
-        " seq, t, occurred_at, confirmed_at, people, zone, direction, seconds FROM event"
+        " seq, t, occurred_at, confirmed_at, people, zone, direction, seconds,"
+        " EXISTS (SELECT FROM snapshot WHERE snapshot.event = event.id) AS snapshot FROM event"
         f"{where} ORDER BY ord {page.order} LIMIT ${len(where.values)}",
         *where.values,
     )
@@ -232,6 +233,61 @@ async def detections(
         (page - 1) * per_page,
     )
     return rows, count
+
+
+_HOURS = """
+WITH moment AS (
+  SELECT occurred_at AT TIME ZONE $2 AS at FROM event
+  WHERE kind = 'entered' AND ($1::text IS NULL OR camera = $1)
+    AND occurred_at >= ((date_trunc('day', now() AT TIME ZONE $2) - make_interval(weeks => $3))
+                        AT TIME ZONE $2)
+), watched AS (
+  -- Days with any event count as watched; the others say nothing.
+  SELECT DISTINCT at::date AS day FROM moment
+), days AS (
+  SELECT extract(isodow FROM day)::int AS weekday,
+    count(*) FILTER (WHERE day < (now() AT TIME ZONE $2)::date) AS days
+  FROM watched GROUP BY 1
+), entries AS (
+  SELECT extract(isodow FROM at)::int AS weekday, extract(hour FROM at)::int AS hour,
+    count(*) FILTER (WHERE at::date < (now() AT TIME ZONE $2)::date) AS before,
+    count(*) FILTER (WHERE at::date = (now() AT TIME ZONE $2)::date) AS today
+  FROM moment GROUP BY 1, 2
+)
+SELECT weekday, hour, before::float8 / nullif(days, 0) AS usual, today
+FROM entries JOIN days USING (weekday) ORDER BY weekday, hour
+"""
+_DWELL = """
+SELECT count(*) AS visits, avg(dwell_s) AS mean_s,
+  percentile_cont(0.5) WITHIN GROUP (ORDER BY dwell_s) AS median_s
+FROM visit
+WHERE exited_at IS NOT NULL AND ($1::text IS NULL OR camera = $1) AND exited_at >= $2
+"""
+
+
+async def snapshot(database: Database, event: UUID) -> bytes | None:
+    """Return the picture of an event, None where there is none. Raises StoreUnavailable."""
+    jpeg: bytes | None = await database.fetchval(
+        "SELECT jpeg FROM snapshot WHERE event = $1", event
+    )
+    return jpeg
+
+
+async def hours(
+    database: Database, camera: str | None, zone: str, weeks: int
+) -> list[asyncpg.Record]:
+    """Return how many people usually enter in each hour of the week, and in today's hours.
+
+    Weekdays from 1 (Monday), hours of the IANA time zone ``zone``; hours without anybody are left
+    out. ``usual`` is None where no earlier day was watched. Raises StoreUnavailable.
+    """
+    return await database.fetch(_HOURS, camera, zone, weeks)
+
+
+async def dwell(database: Database, camera: str | None, since: datetime) -> asyncpg.Record:
+    """Return number, mean and median of the visits that ended since. Raises StoreUnavailable."""
+    rows = await database.fetch(_DWELL, camera, since)
+    return rows[0]
 
 
 async def areas(database: Database, camera: str) -> asyncpg.Record | None:

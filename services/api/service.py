@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import structlog
 import uvicorn
 
+from services.api import snapshots
 from services.api.app import create_app
 from services.api.gateway import Gateway
 from shared.bus import Bus
@@ -54,10 +55,14 @@ async def run(settings: Settings, bus: Bus) -> None:
     )
     server = _Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]), name="uvicorn")
+    keeping = _keeping(settings, gateway)
     _log.info("api.listening", url=url(listener))
     try:
         await asyncio.shield(serving)
     finally:
+        if keeping is not None:
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
         await gateway.hub.close(within_s=_VIEWERS_S)
         server.should_exit = True
         _done, late = await asyncio.wait({serving}, timeout=_CONNECTIONS_S)
@@ -71,6 +76,14 @@ async def run(settings: Settings, bus: Bus) -> None:
             serving.cancel()
         await gateway.database.close()
         listener.close()
+
+
+def _keeping(settings: Settings, gateway: Gateway) -> asyncio.Task[None] | None:
+    if not settings.api.snapshots:
+        return None
+    return asyncio.create_task(
+        snapshots.keep(settings, gateway.bus, gateway.database), name="snapshots"
+    )
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,7 +32,7 @@ def new_system(
     """Make a System that plays a video; it is stopped after the test."""
     made: list[System] = []
 
-    def make(video: Path, **options: int) -> System:
+    def make(video: Path, **options: Any) -> System:
         folder = tmp_path / f"system{len(made)}"
         folder.mkdir()
         made.append(System(folder, video, models_environment, **options))

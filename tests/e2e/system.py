@@ -21,14 +21,31 @@ from services.launcher.embedded import EmbeddedPostgres, EmbeddedValkey
 
 ROOT = Path(__file__).resolve().parents[2]
 POSEWIRE = [sys.executable, "-m", "services.launcher.cli"]
+_ONE_CAMERA = """
+[sources.video]
+url = "{video}"
+[cameras.main]
+source = "video"
+policy = "lossless"
+"""
 COLUMNS = ["frame", "t", "kind", "reason", "visit", "track", "people"]
 
 
 class System:
-    """Valkey, Postgres and the four services, playing one file once, lossless."""
+    """Valkey, Postgres and the four services, playing one file once, lossless.
+
+    ``cameras``: other sources and cameras, as TOML; {video} stands for the file.
+    """
 
     def __init__(
-        self, folder: Path, video: Path, environment: dict[str, str], *, window: int = 48
+        self,
+        folder: Path,
+        video: Path,
+        environment: dict[str, str],
+        *,
+        window: int = 48,
+        port: int = 0,
+        cameras: str = "",
     ) -> None:
         self.folder = folder
         self.valkey = EmbeddedValkey(folder / "valkey")
@@ -40,9 +57,8 @@ class System:
             f"data_dir = {json.dumps(str(folder / 'data'))}\n"
             f"[bus]\nurl = {json.dumps(self.valkey.url)}\nlossless_window = {window}\n"
             f"[database]\nurl = {json.dumps(self.postgres.url)}\n"
-            "[api]\nport = 0\n"
-            f"[sources.video]\nurl = {json.dumps(str(video))}\n"
-            '[cameras.main]\nsource = "video"\npolicy = "lossless"\n'
+            f"[api]\nport = {port}\nsnapshots = true\n"
+            + (cameras or _ONE_CAMERA).replace("{video}", str(video))
         )
 
     async def start(self) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from datetime import datetime, timedelta, timezone
 from typing import Annotated, Any, Literal, TypeAlias
 from uuid import UUID
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
@@ -19,8 +21,10 @@ from services.api.models import (
     Detections,
     EventOut,
     Events,
+    Hour,
     Occupancy,
     Pagination,
+    Patterns,
     VisitOut,
     Visits,
 )
@@ -128,6 +132,31 @@ async def list_events(
 
 
 @router.get(
+    "/api/v1/events/{event}/snapshot.jpg",
+    response_class=Response,
+    responses={
+        **described(404, 422, 503),
+        200: {
+            "description": "The person at that moment.",
+            "content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}},
+        },
+    },
+)
+async def event_snapshot(
+    gateway: InGateway,
+    event: Annotated[
+        UUID, Path(description="Its id.", examples=["5c2f6d0e-3a52-5b0c-8b3f-0a6f54b0c1aa"])
+    ],
+) -> Response:
+    """The picture of an event, where `api.snapshots` is on."""
+    jpeg = await queries.snapshot(gateway.database, event)
+    if jpeg is None:
+        raise HTTPException(404, "there is no picture of this event; see api.snapshots")
+    headers = {"Cache-Control": "private, max-age=86400, immutable"}
+    return Response(jpeg, media_type="image/jpeg", headers=headers)
+
+
+@router.get(
     "/api/v1/visits",
     response_model=Visits,
     responses={
@@ -215,6 +244,37 @@ async def occupancy(
     rows = await queries.occupancy(gateway.database, camera, start, bucket_s, count)
     return Occupancy(
         camera=camera, bucket_s=bucket_s, buckets=[Bucket(**dict(row)) for row in rows]
+    )
+
+
+@router.get("/api/v1/patterns", responses=described(422, 503))
+async def patterns(
+    gateway: InGateway,
+    camera: Camera = None,
+    tz: Annotated[
+        str, Query(max_length=64, description="IANA time zone of the hours.", examples=["UTC"])
+    ] = "UTC",
+    weeks: Annotated[int, Query(ge=1, le=52, description="How many weeks back.", examples=[8])] = 8,
+) -> Patterns:
+    """When people usually come, by weekday and hour, against today; and how long they stay."""
+    try:
+        now = datetime.now(ZoneInfo(tz))
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise HTTPException(
+            422, f"tz: {tz!r} is no time zone; expected a name such as Europe/Berlin"
+        ) from None
+    rows, stays = await asyncio.gather(
+        queries.hours(gateway.database, camera, tz, weeks),
+        queries.dwell(gateway.database, camera, now - timedelta(weeks=weeks)),
+    )
+    return Patterns(
+        camera=camera,
+        tz=tz,
+        weekday=now.isoweekday(),
+        hours=[Hour(**dict(row)) for row in rows],
+        visits=stays["visits"],
+        mean_dwell_s=stays["mean_s"],
+        median_dwell_s=stays["median_s"],
     )
 
 

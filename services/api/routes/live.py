@@ -9,12 +9,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, WebSocket, WebSocketDisconnect
 from fastapi.responses import Response, StreamingResponse
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
 from services.api.gateway import Gateway, InGateway, KnownCamera, gateway
 from services.api.live import TooManyViewers, Viewer, latest
-from services.api.pictures import drawn_jpeg
+from services.api.pictures import drawn_jpeg, scaled_jpeg
 from services.api.problems import described, problem
 from services.api.security import same_origin
 from shared.bus import keys
@@ -77,8 +78,25 @@ async def snapshot(
             examples=[True],
         ),
     ] = True,
+    width: Annotated[
+        int | None,
+        Query(ge=32, le=1920, description="Scaled down to this width.", examples=[320]),
+    ] = None,
 ) -> Response:
     """The newest picture of a camera."""
+    found = await _snapshot(gateway, camera, overlay=overlay)
+    if width is not None:
+        small = await asyncio.to_thread(scaled_jpeg, bytes(found.body), width)
+        found = _Picture(small or found.body, headers=_named(found.headers))
+    return found
+
+
+def _named(headers: Headers) -> dict[str, str]:
+    """Return the headers that say which picture it is."""
+    return {k: v for k, v in headers.items() if k not in ("content-length", "content-type")}
+
+
+async def _snapshot(gateway: Gateway, camera: str, *, overlay: bool) -> Response:
     if not overlay and (found := await _newest_frame(gateway, camera)) is not None:
         header, jpeg = found
         return _picture(header, jpeg)

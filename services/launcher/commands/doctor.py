@@ -5,65 +5,49 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
-import platform
-import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
 
 from services.launcher.embedded import EmbeddedPostgres, EmbeddedServerError, EmbeddedValkey
 from services.launcher.options import settings_for
+from shared import checks
 from shared.bus import RedisBus
+from shared.checks import Check
 from shared.errors import BusUnavailable, DeviceError, ModelError, PosewireError
 from shared.redact import redact
 from shared.settings import Settings
 from shared.telemetry import configure_logging
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One finding. ``ok`` None: not needed as configured."""
-
-    name: str
-    ok: bool | None
-    text: str
-
-
 def doctor(config: Path | None, *, as_json: bool) -> bool:
     """Print all checks; return whether everything needed is there."""
     settings = settings_for(config, {})
     configure_logging(settings.telemetry)  # to stderr: stdout is the report
-    checks = [
-        _python(),
+    found = [
+        checks.python(),
         *_packages(),
         *_devices(settings),
         *asyncio.run(_models(settings)),
-        *_cameras(settings),
+        *checks.cameras(settings),
         asyncio.run(_bus(settings)),
         asyncio.run(_database(settings)),
-        _disk(settings),
+        checks.disk(settings),
     ]
-    good = all(check.ok is not False for check in checks)
+    good = all(check.ok is not False for check in found)
     if as_json:
-        report = {"ok": good, "checks": [asdict(check) for check in checks]}
+        report = {"ok": good, "checks": [asdict(check) for check in found]}
         sys.stdout.write(json.dumps(report, indent=1) + "\n")
         return good
     console = Console(highlight=False)
     marks = {True: "[green]ok  [/green]", False: "[red]BAD [/red]", None: "[dim]-   [/dim]"}
-    for check in checks:
+    for check in found:
         console.print(f"{marks[check.ok]} {check.name:<12}", end="")
         console.print(check.text, markup=False, soft_wrap=True)
     return good
-
-
-def _python() -> Check:
-    version = platform.python_version()
-    good = sys.version_info >= (3, 10)
-    text = f"{version} on {platform.machine()}" + ("" if good else ": 3.10 is needed")
-    return Check("Python", good, text)
 
 
 def _packages() -> Iterator[Check]:
@@ -115,16 +99,6 @@ async def _models(settings: Settings) -> list[Check]:
     ]
 
 
-def _cameras(settings: Settings) -> Iterator[Check]:
-    devices = sorted(str(path) for path in Path("/dev").glob("video*"))
-    yield Check("webcams", True if devices else None, ", ".join(devices) or "no /dev/video*")
-    for name, camera in settings.cameras.items():
-        url = settings.sources[camera.source].url
-        text = f"plays {camera.source} ({redact(url)}), {camera.policy}"
-        missing = url.startswith("/") and not Path(url).exists()
-        yield Check(f"camera {name}", not missing, text + (": does not exist" if missing else ""))
-
-
 async def _bus(settings: Settings) -> Check:
     if settings.bus.url is None:
         try:
@@ -157,11 +131,3 @@ async def _database(settings: Settings) -> Check:
     finally:
         await store.close()
     return Check("Postgres", True, redact(settings.database.url))
-
-
-def _disk(settings: Settings) -> Check:
-    folder = settings.data_dir
-    while not folder.exists():
-        folder = folder.parent
-    free = shutil.disk_usage(folder).free / 1e9
-    return Check("disk", free > 0.5, f"{free:.1f} GB free for {settings.data_dir}")

@@ -111,7 +111,7 @@ async def test_events_newest_first_with_every_column(client: httpx.AsyncClient, 
         "session": "s1", "visit": str(visit), "visit_number": 1, "track": 1, "kind": "entered",
         "reason": "walked_in", "ordinal": 0, "seq": 10, "t": 1.0,
         "occurred_at": "2026-03-01T09:00:01Z", "confirmed_at": "2026-03-01T09:00:01.500000Z",
-        "people": 1, "zone": None, "direction": None, "seconds": None,
+        "people": 1, "zone": None, "direction": None, "seconds": None, "snapshot": False,
     }  # fmt: skip
 
 

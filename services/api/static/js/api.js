@@ -19,13 +19,22 @@ export async function ask(path, options = {}) {
   });
   if (response.ok) return response.json();
   const problem = await response.json().catch(() => ({}));
-  throw new Refused(response.status, problem.detail || response.statusText);
+  const wrong = (problem.errors ?? []).map((error) => error.msg).filter(Boolean);
+  throw new Refused(response.status, wrong.join("; ") || problem.detail || response.statusText);
 }
 
-export function tell(path, body) {
+/** Send JSON with `method`. */
+export function tell(path, body, method = "POST", headers = {}) {
   return ask(path, {
-    method: "POST",
-    headers: { "Content-Type": "application/json", Accept: "application/json" },
-    body: JSON.stringify(body),
+    method,
+    headers: { "Content-Type": "application/json", Accept: "application/json", ...headers },
+    body: body === null ? undefined : JSON.stringify(body),
   });
 }
+
+/** In words for people: what the gateway said, or that it cannot be reached. */
+export function words(error) {
+  return error instanceof Refused ? error.message : "the gateway does not answer";
+}
+
+export const cameraPath = (camera) => `/api/v1/cameras/${encodeURIComponent(camera)}`;

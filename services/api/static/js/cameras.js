@@ -1,6 +1,6 @@
-// Which camera is watched, and what it plays.
+// What is known of the cameras, asked for again and again; and the wish to play another source.
 
-import { ask, tell } from "./api.js";
+import { ask, cameraPath, tell, words } from "./api.js";
 
 const POLL_MS = 2000;
 const SWITCH_PATIENCE_MS = 15_000;
@@ -14,112 +14,87 @@ const WORDS = {
   unknown: "cannot be asked for: the message bus does not answer",
 };
 
-/** Emits "camera" (name) when another camera is chosen; `current` is what is known of it. */
+/** Emits "change" after each answer of the gateway, "lost" where there is none. */
 export class Cameras extends EventTarget {
-  current = null;
-  #camera = document.getElementById("camera");
-  #source = document.getElementById("source");
-  #notice = document.getElementById("notice");
   #known = new Map();
-  #wish = null;
-  #refusal = "";
+  #wishes = new Map();
+  #refusals = new Map();
 
-  constructor() {
-    super();
-    this.#camera.addEventListener("change", () => this.#choose(this.#camera.value));
-    this.#source.addEventListener("change", () => this.#switch(this.#source.value));
-    window.addEventListener("hashchange", () => this.#choose(this.#fromAddress()));
-  }
-
-  /** Ask for the cameras now and for ever. */
+  /** Ask now and for ever. */
   async start() {
     await this.#refresh();
     setInterval(() => document.hidden || this.#refresh(), POLL_MS);
   }
 
-  /** The camera named in the address; else one that runs; else any. */
-  #fromAddress() {
-    const name = decodeURIComponent(location.hash.slice(1));
-    if (this.#known.has(name)) return name;
-    const cameras = [...this.#known.values()];
-    return (cameras.find((camera) => camera.status === "running") ?? cameras[0])?.name ?? null;
+  get names() {
+    return [...this.#known.keys()];
+  }
+
+  get all() {
+    return [...this.#known.values()];
+  }
+
+  get(name) {
+    return this.#known.get(name) ?? null;
+  }
+
+  /** The camera to show where none is named: one that runs, else any. */
+  any() {
+    return (this.all.find((camera) => camera.status === "running") ?? this.all[0])?.name ?? null;
+  }
+
+  /** Name of the source that a camera plays, or is about to. */
+  source(name) {
+    const camera = this.get(name);
+    return this.#wishes.get(name)?.source ?? camera?.state?.source ?? camera?.source ?? "";
+  }
+
+  /** Ask capture to play another source. */
+  async play(name, source) {
+    this.#wishes.set(name, { source, until: performance.now() + SWITCH_PATIENCE_MS });
+    this.#refusals.delete(name);
+    this.#changed();
+    try {
+      await tell(`${cameraPath(name)}/source`, { source });
+    } catch (error) {
+      this.#wishes.delete(name);
+      this.#refusals.set(name, `The source was not switched: ${words(error)}`);
+      this.#changed();
+    }
+  }
+
+  /** What is wrong with a camera; empty where nothing is. */
+  trouble(name) {
+    const camera = this.get(name);
+    if (!camera) return "";
+    if (this.#refusals.has(name)) return this.#refusals.get(name);
+    if (this.#wishes.has(name)) return `Switching to ${this.#wishes.get(name).source} …`;
+    if (!camera.enabled) return `Camera ${name} is disabled in the configuration.`;
+    if (camera.status === "running") return "";
+    const why = camera.state?.error ? `: ${camera.state.error}` : ".";
+    const quiet = camera.status === "silent" || camera.status === "unknown";
+    const what = quiet ? `Camera ${name}` : `Source ${this.source(name)}`;
+    return `${what} ${WORDS[camera.status] ?? camera.status}${why}`;
   }
 
   async #refresh() {
-    let cameras;
     try {
-      ({ cameras } = await ask("/api/v1/cameras"));
+      const { cameras } = await ask("/api/v1/cameras");
+      this.#known = new Map(cameras.map((camera) => [camera.name, camera]));
     } catch {
-      return; // the badge says already that the gateway is away
+      this.dispatchEvent(new Event("lost"));
+      return;
     }
-    this.#known = new Map(cameras.map((camera) => [camera.name, camera]));
-    options(this.#camera, [...this.#known.keys()]);
-    if (this.current === null || !this.#known.has(this.current.name)) {
-      this.#choose(this.#fromAddress());
-    } else {
-      this.current = this.#known.get(this.current.name);
+    for (const [name, wish] of this.#wishes) {
+      const plays = this.get(name)?.state?.source;
+      if (plays !== wish.source && performance.now() < wish.until) continue;
+      this.#wishes.delete(name);
+      if (plays !== wish.source) this.#refusals.set(name, `Capture did not switch to ${wish.source}.`);
     }
-    this.#show();
+    this.#changed();
   }
 
-  #choose(name) {
-    if (name === null || name === this.current?.name) return;
-    this.current = this.#known.get(name);
-    this.#wish = null;
-    this.#refusal = "";
-    this.#camera.value = name;
-    history.replaceState(null, "", `#${encodeURIComponent(name)}`);
-    this.#show();
-    this.dispatchEvent(new CustomEvent("camera", { detail: name }));
+  #changed() {
+    this.dispatchEvent(new Event("change"));
   }
-
-  async #switch(source) {
-    const camera = this.current.name;
-    this.#wish = { source, until: performance.now() + SWITCH_PATIENCE_MS };
-    this.#refusal = "";
-    this.#show();
-    try {
-      await tell(`/api/v1/cameras/${encodeURIComponent(camera)}/source`, { source });
-    } catch (error) {
-      this.#wish = null;
-      this.#refusal = `The source was not switched: ${error.message}`;
-      this.#show();
-    }
-  }
-
-  #show() {
-    const camera = this.current;
-    if (!camera) return;
-    const plays = camera.state?.source ?? camera.source;
-    if (this.#wish && (this.#wish.source === plays || performance.now() > this.#wish.until)) {
-      if (this.#wish.source !== plays) this.#refusal = `Capture did not switch to ${this.#wish.source}.`;
-      this.#wish = null;
-    }
-    options(this.#source, camera.sources.map((source) => source.name), camera.sources.map((source) => source.url));
-    if (document.activeElement !== this.#source || !this.#wish) this.#source.value = this.#wish?.source ?? plays;
-    this.#source.disabled = !camera.enabled;
-    this.#notice.textContent = this.#words(camera, plays);
-    this.#notice.hidden = this.#notice.textContent === "";
-  }
-
-  #words(camera, plays) {
-    if (this.#refusal) return this.#refusal;
-    if (this.#wish) return `Switching to ${this.#wish.source} …`;
-    if (!camera.enabled) return `Camera ${camera.name} is disabled in the configuration.`;
-    if (camera.status === "running") return "";
-    const why = camera.state?.error ? `: ${camera.state.error}` : ".";
-    const what = camera.status in { silent: 0, unknown: 0 } ? `Camera ${camera.name}` : `Source ${plays}`;
-    return `${what} ${WORDS[camera.status] ?? camera.status}${why}`;
-  }
-}
-
-function options(select, names, titles = []) {
-  if (names.length === select.length && names.every((name, i) => select.options[i].value === name)) return;
-  select.replaceChildren(
-    ...names.map((name, i) => {
-      const option = new Option(name, name);
-      option.title = titles[i] ?? "";
-      return option;
-    }),
-  );
 }

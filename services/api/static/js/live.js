@@ -16,6 +16,7 @@ const STALE_AFTER_MS = 3000;
  */
 export class LiveFeed extends EventTarget {
   #camera = null;
+  #frames = true;
   #socket = null;
   #failures = 0;
   #timer = 0;
@@ -26,17 +27,28 @@ export class LiveFeed extends EventTarget {
   #ended = false;
   #state = "";
 
+  #watchman = setInterval(() => this.#watch(), 500);
+  #closed = new AbortController();
+
   constructor() {
     super();
-    setInterval(() => this.#watch(), 500);
+    const { signal } = this.#closed;
     // A page that nobody sees needs no pictures.
-    document.addEventListener("visibilitychange", () => (document.hidden ? this.#hangUp() : this.#open()));
-    window.addEventListener("online", () => this.#open());
+    document.addEventListener("visibilitychange", () => (document.hidden ? this.#hangUp() : this.#open()), { signal });
+    window.addEventListener("online", () => this.#open(), { signal });
   }
 
-  /** Watch another camera. */
-  watch(camera) {
+  /** Be silent for ever. */
+  close() {
+    this.watch(null);
+    clearInterval(this.#watchman);
+    this.#closed.abort();
+  }
+
+  /** Watch another camera, with its pictures or without; null: none. */
+  watch(camera, { frames = true } = {}) {
     this.#camera = camera;
+    this.#frames = frames;
     this.#failures = 0;
     this.#open();
   }
@@ -44,7 +56,7 @@ export class LiveFeed extends EventTarget {
   #open() {
     this.#hangUp();
     if (this.#camera === null || document.hidden) return;
-    const url = new URL(`/api/v1/cameras/${encodeURIComponent(this.#camera)}/live?frames=1`, location.href);
+    const url = new URL(`/api/v1/cameras/${encodeURIComponent(this.#camera)}/live?frames=${Number(this.#frames)}`, location.href);
     url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
     this.#link("waiting", "Connecting");
     const socket = new WebSocket(url);

@@ -1,11 +1,14 @@
-// Puts the parts together.
+// Puts the views together and shows the one that the address names.
 
 import { ask } from "./api.js";
 import { Cameras } from "./cameras.js";
-import { EventList } from "./events.js";
-import { clearFigures, showFigures } from "./figures.js";
-import { LiveFeed } from "./live.js";
-import { Stage } from "./stage.js";
+import { CamerasView } from "./cameras-view.js";
+import { EventsView } from "./events-view.js";
+import { HealthView } from "./health-view.js";
+import { InsightsView } from "./insights-view.js";
+import { LiveView } from "./live-view.js";
+import { Router } from "./router.js";
+import { ZonesView } from "./zones-view.js";
 
 const RETRY_MS = 2000;
 const $ = (id) => document.getElementById(id);
@@ -15,39 +18,54 @@ async function skeleton() {
     try {
       return await ask("/api/v1/skeleton");
     } catch {
-      showLink("lost", "Disconnected, trying again");
+      $("link").dataset.state = "lost";
+      $("link").textContent = "Disconnected, trying again";
       await new Promise((done) => setTimeout(done, RETRY_MS));
     }
   }
 }
 
-function showLink(state, text) {
-  $("link").dataset.state = state;
-  $("link").textContent = text;
-  $("stage").dataset.fresh = String(state === "live");
-  $("veil").textContent = text;
-}
-
-const stage = new Stage($("picture"), await skeleton());
-const events = new EventList((track) => stage.colour(track));
+const router = new Router();
 const cameras = new Cameras();
-const feed = new LiveFeed();
+const known = await skeleton();
+const colour = (track) => {
+  const [red, green, blue] = known.colours[track % known.colours.length];
+  return `rgb(${red} ${green} ${blue})`;
+};
+const views = {
+  live: new LiveView(router, cameras, known, colour),
+  cameras: new CamerasView(router, cameras),
+  events: new EventsView(router, cameras, colour),
+  insights: new InsightsView(router, cameras),
+  zones: new ZonesView(router, cameras),
+  health: new HealthView(),
+};
+let shown = null;
 
-cameras.addEventListener("camera", ({ detail: name }) => {
-  stage.clear();
-  clearFigures();
-  events.watch(name);
-  feed.watch(name);
+router.addEventListener("route", ({ detail: { view, camera, filters } }) => {
+  if (shown !== null && shown !== view) views[shown].hide();
+  for (const name of Object.keys(views)) $(`view-${name}`).hidden = name !== view;
+  for (const tab of document.querySelectorAll("[data-tab]")) {
+    if (tab.dataset.tab === view) tab.setAttribute("aria-current", "page");
+    else tab.removeAttribute("aria-current");
+  }
+  document.body.dataset.view = view;
+  document.title = view === "live" ? "Posewire" : `${$(`view-${view}`).querySelector("h2")?.textContent ?? view} – Posewire`;
+  shown = view;
+  views[view].show(camera, filters);
 });
-feed.addEventListener("link", ({ detail }) => showLink(detail.state, detail.text));
-feed.addEventListener("update", ({ detail }) => stage.show(detail.overlay, detail.bitmap));
-feed.addEventListener("overlay", ({ detail: overlay }) => {
-  showFigures(overlay, cameras.current?.policy);
-  if (overlay.events.length > 0) events.soon();
+
+// Other views need no live connection; what they ask for tells whether the gateway is there.
+cameras.addEventListener("change", () => {
+  if (shown === "live") return;
+  $("link").dataset.state = "live";
+  $("link").textContent = "Connected";
 });
-feed.addEventListener("end", () => events.soon());
-setInterval(() => {
-  $("picture").setAttribute("aria-label", `Live picture, ${$("people").textContent} people in view`);
-}, 5000);
+cameras.addEventListener("lost", () => {
+  if (shown === "live") return;
+  $("link").dataset.state = "lost";
+  $("link").textContent = "Disconnected, trying again";
+});
 
 await cameras.start();
+router.start();

@@ -1,0 +1,92 @@
+"""Small pictures of people at the moments of their events; kept only where that is switched on."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import structlog
+
+from services.api.database import Database
+from services.api.pictures import person_jpeg
+from shared.backoff import Backoff
+from shared.bus import START, Bus, keys
+from shared.errors import BusUnavailable, StoreError, StoreUnavailable
+from shared.messages import Box, Event, TrackUpdate
+from shared.settings import Settings
+
+_log = structlog.get_logger(__name__)
+_TIDY_S = 3600.0
+_MOST_TRACKS = 256
+
+
+async def keep(settings: Settings, bus: Bus, database: Database) -> None:
+    """Keep pictures of all enabled cameras' events until cancelled; old ones are removed."""
+    cameras = [name for name, camera in settings.cameras.items() if camera.enabled]
+    days = settings.api.snapshot_days
+    await asyncio.gather(*(_Camera(name, bus, database, days).run() for name in cameras))
+
+
+class _Camera:
+    def __init__(self, camera: str, bus: Bus, database: Database, days: float) -> None:
+        self._camera, self._bus, self._database, self._days = camera, bus, database, days
+        self._seen: dict[int, tuple[str, Box]] = {}
+        """Where each track was seen last: frame and box."""
+        self._session = ""
+        self._tidied_at = 0.0
+
+    async def run(self) -> None:
+        backoff = Backoff()
+        while True:
+            try:
+                await self._follow(backoff)
+            except (BusUnavailable, StoreUnavailable, StoreError) as error:
+                _log.warning("snapshots.waiting", camera=self._camera, reason=str(error))
+                await asyncio.sleep(backoff.next_s())
+
+    async def _follow(self, backoff: Backoff) -> None:
+        epoch = self._bus.epoch
+        last = await self._bus.last(keys.tracks(self._camera))
+        reader = self._bus.reader(keys.tracks(self._camera), last.id if last else START)
+        while self._bus.epoch == epoch:
+            for entry in await reader.read(count=64, block_s=1.0):
+                if isinstance(entry.message, TrackUpdate):
+                    await self._take(entry.message)
+            backoff.reset()
+            await self._tidy()
+
+    async def _take(self, update: TrackUpdate) -> None:
+        if update.frame.session != self._session:
+            self._session = update.frame.session
+            self._seen.clear()
+        for person in update.persons:
+            self._seen.pop(person.track, None)
+            self._seen[person.track] = (update.frame_id, person.box)
+        while len(self._seen) > _MOST_TRACKS:
+            del self._seen[next(iter(self._seen))]
+        for event in update.events:
+            await self._keep(event)
+
+    async def _keep(self, event: Event) -> None:
+        frame_id, box = self._seen.get(event.track, ("", None))
+        entry = await self._bus.entry(keys.frames(self._camera), frame_id) if frame_id else None
+        if box is None or entry is None or entry.payload is None:
+            return  # the bus has let the picture go: the event stays without
+        jpeg = await asyncio.to_thread(person_jpeg, entry.payload, box)
+        if jpeg is None:
+            return
+        await self._database.fetch(
+            "INSERT INTO snapshot (event, jpeg) SELECT id, $2 FROM event WHERE id = $1 "
+            "ON CONFLICT DO NOTHING",
+            event.id,
+            jpeg,
+        )
+
+    async def _tidy(self) -> None:
+        if time.monotonic() - self._tidied_at < _TIDY_S and self._tidied_at:
+            return
+        self._tidied_at = time.monotonic()
+        await self._database.fetch(
+            "DELETE FROM snapshot WHERE kept_at < now() - make_interval(secs => $1)",
+            self._days * 86_400,
+        )
