@@ -160,7 +160,7 @@ class Event(_Message, frozen=True, kw_only=True, tag="event"):
     direction: str | None = None
     """line_crossed: the name of the way."""
     seconds: float | None = None
-    """dwelled: the time of stay that was reached. zone_exited: how long the stay was."""
+    """dwelled: the time of stay that was reached. exited, zone_exited: how long it was."""
 
 
 class TrackUpdate(_Message, frozen=True, kw_only=True, tag="tracks"):

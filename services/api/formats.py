@@ -78,12 +78,19 @@ def respond(
 
 
 def _csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> bytes:
+    return (csv_text([columns]) + csv_rows(rows, columns)).encode()
+
+
+def csv_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    """Return rows of a table as CSV, without the names of the columns."""
+    return csv_text([[_cell(row[column]) for column in columns] for row in rows])
+
+
+def csv_text(lines: Sequence[Sequence[str]]) -> str:
+    """Return lines as CSV (RFC 4180)."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\r\n")  # RFC 4180
-    writer.writerow(columns)
-    for row in rows:
-        writer.writerow(_cell(row[column]) for column in columns)
-    return text.getvalue().encode()
+    csv.writer(text, lineterminator="\r\n").writerows(lines)
+    return text.getvalue()
 
 
 def _cell(value: Any) -> str:

@@ -105,7 +105,8 @@ class EventOut(BaseModel):
     zone: str | None = Field(description="Zone or line, where it is about one.", examples=[None])
     direction: str | None = Field(description="Which way a line was crossed.", examples=[None])
     seconds: float | None = Field(
-        description="dwelled: the time of stay that was reached; zone_exited: how long it was.",
+        description="dwelled: the time of stay that was reached; exited, zone_exited: how long it "
+        "was.",
         examples=[None],
     )
     snapshot: bool = Field(

@@ -54,7 +54,7 @@ class OverlayEvent(msgspec.Struct, frozen=True):
     people: Annotated[int, Meta(description="People in view after it.")]
     zone: str | None
     direction: str | None
-    seconds: Annotated[float | None, Meta(description="Of a stay in a zone.")]
+    seconds: Annotated[float | None, Meta(description="Of a visit, or a stay in a zone.")]
 
 
 class OverlayRun(msgspec.Struct, frozen=True):

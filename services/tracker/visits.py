@@ -189,7 +189,9 @@ class Visits(msgspec.Struct):
         facts = self._crossed(visit, leave(visit.where, when.seq, when.t))
         _move(visit, State.GONE)
         self.open.remove(visit)
-        return [*facts, self._fact(visit, "exited", reason, when.seq, when.t)]
+        exited = self._fact(visit, "exited", reason, when.seq, when.t)
+        exited.seconds = when.t - visit.first_t
+        return [*facts, exited]
 
     def _crossed(self, visit: Visit, crossings: Sequence[Crossing]) -> list[Fact]:
         facts = []

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import AsyncIterator
 from datetime import datetime, timedelta, timezone
 from typing import Annotated, Any, Literal, TypeAlias
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from fastapi import APIRouter, Path, Query, Request
-from fastapi.responses import Response
+from fastapi.responses import Response, StreamingResponse
 from starlette.exceptions import HTTPException
 
 from services.api import formats, queries
-from services.api.gateway import InGateway, Moment
+from services.api.gateway import Gateway, InGateway, Moment
 from services.api.models import (
     Bucket,
     Detection,
@@ -129,6 +130,51 @@ async def list_events(
         name="events",
         form=formats.chosen(request, form),
     )
+
+
+@router.get(
+    "/api/v1/events.csv",
+    response_class=StreamingResponse,
+    responses={
+        **described(422, 503),
+        200: {
+            "description": "All events that match, the oldest first.",
+            "content": {"text/csv": {"schema": {"type": "string"}}},
+        },
+    },
+)
+async def export_events(
+    gateway: InGateway,
+    camera: Camera = None,
+    kind: Annotated[
+        list[EventKind] | None,
+        Query(description="Only of these kinds; may be given repeatedly.", examples=[["entered"]]),
+    ] = None,
+    since: Since = None,
+    until: Until = None,
+) -> Response:
+    """All events at once, however many: streamed from the database page by page."""
+    which = queries.Filter(camera, kind or (), since, until, None)
+    page = queries.Page(1000, "asc")
+    first = await _page(queries.events(gateway.database, which, page))
+    headers = {"Content-Disposition": 'attachment; filename="events.csv"'}
+    return StreamingResponse(
+        _csv_pages(gateway, which, first), media_type="text/csv", headers=headers
+    )
+
+
+async def _csv_pages(
+    gateway: Gateway, which: queries.Filter, first: tuple[list[Any], str | None]
+) -> AsyncIterator[str]:
+    columns = list(EventOut.model_fields)
+    rows, following = first
+    yield formats.csv_text([columns])
+    while True:
+        yield formats.csv_rows(rows, columns)
+        if following is None:
+            return
+        page = queries.Page(1000, "asc", following)
+        rows, following = await queries.events(gateway.database, which, page)
 
 
 @router.get(

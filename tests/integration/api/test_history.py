@@ -315,3 +315,42 @@ async def test_postgres_away_at_the_start_killed_and_back(tmp_path: Path) -> Non
         finally:
             await postgres.stop()
             await app.state.gateway.database.close()
+
+
+async def test_all_events_as_csv_however_many(client: httpx.AsyncClient, rows: Rows) -> None:
+    await rows.session("s2", camera="back")
+    for number in range(600):
+        await rows.visit("s1", number, number + 0.5)
+    await rows.visit("s2", 0, 1, camera="back")
+    answer = await client.get("/api/v1/events.csv", params={"camera": "main"})
+    assert answer.headers["content-disposition"] == 'attachment; filename="events.csv"'
+    table = list(csv.DictReader(io.StringIO(answer.text)))
+    assert len(table) == 1200
+    assert [int(row["ord"]) for row in table] == sorted(int(row["ord"]) for row in table)
+    some = await client.get("/api/v1/events.csv", params={"kind": "exited", "to": at(10)})
+    assert {row["kind"] for row in csv.DictReader(io.StringIO(some.text))} == {"exited"}
+    assert (await client.get("/api/v1/events.csv", params={"kind": "x"})).status_code == 422
+
+
+async def test_patterns_tell_the_usual_and_today(client: httpx.AsyncClient, rows: Rows) -> None:
+    now = datetime.now(timezone.utc)
+    noon = now.replace(hour=12, minute=0, second=0, microsecond=0)
+    for days, people in ((0, 3), (7, 2), (14, 4), (6, 1)):
+        for number in range(people):
+            seconds = (noon - timedelta(days=days) - START).total_seconds() + number
+            await rows.visit("s1", seconds, seconds + 10)
+    page = await get(client, "/api/v1/patterns", camera="main", tz="UTC")
+    assert page["weekday"] == now.isoweekday()
+    hours = {(h["weekday"], h["hour"]): (h["usual"], h["today"]) for h in page["hours"]}
+    assert hours == {
+        (now.isoweekday(), 12): (3.0, 3),
+        ((now - timedelta(days=6)).isoweekday(), 12): (1.0, 0),
+    }
+    assert (page["visits"], page["mean_dwell_s"], page["median_dwell_s"]) == (10, 10.0, 10.0)
+    east = await get(client, "/api/v1/patterns", tz="Asia/Tokyo")
+    assert {hour["hour"] for hour in east["hours"]} == {21}
+    nobody = await get(client, "/api/v1/patterns", camera="back")
+    assert (nobody["hours"], nobody["visits"], nobody["mean_dwell_s"]) == ([], 0, None)
+    wrong = await client.get("/api/v1/patterns", params={"tz": "Mars/Olympus"})
+    assert wrong.status_code == 422
+    assert "no time zone" in wrong.json()["detail"]

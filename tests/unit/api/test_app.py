@@ -361,3 +361,31 @@ async def test_openapi_describes_everything(client: httpx.AsyncClient) -> None:
     references = {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]}
     assert references <= set(components)
     assert {"Overlay", "OverlayEnd", "Problem"} <= set(components)
+
+
+async def test_page_files_are_compressed_and_asked_for_again_only_if_changed(
+    client: httpx.AsyncClient,
+) -> None:
+    first = await client.get("/static/css/views.css", headers={"Accept-Encoding": "gzip"})
+    assert first.headers["content-encoding"] == "gzip"
+    assert int(first.headers["content-length"]) < len(first.text) / 2
+    again = await client.get(
+        "/static/css/views.css", headers={"If-None-Match": first.headers["etag"]}
+    )
+    assert again.status_code == 304
+
+
+async def test_pictures_and_streams_are_not_compressed(
+    client: httpx.AsyncClient, bus: MemoryBus
+) -> None:
+    await publish(bus, 1)
+    for width, expected in ((None, 320), (100, 100), (640, 320)):
+        query = {} if width is None else {"width": width}
+        answer = await client.get(
+            f"{CAMERA}/snapshot.jpg", params=query, headers={"Accept-Encoding": "gzip"}
+        )
+        assert answer.status_code == 200
+        assert "content-encoding" not in answer.headers
+        assert answer.headers["x-posewire-seq"] == "1"
+        image = cv2.imdecode(np.frombuffer(answer.content, np.uint8), cv2.IMREAD_COLOR)
+        assert image.shape[1] == expected

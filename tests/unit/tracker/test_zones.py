@@ -139,11 +139,12 @@ def test_events_of_a_zone_lie_within_the_visit() -> None:
     zone = areas(zones={"left": {"points": [[0, 0], [0.5, 0], [0.5, 1], [0, 1]]}})
     events = events_of(results([walk(1, -0.1, 1.1)], 12), areas=zone)
     assert [e.kind for e in events] == ["entered", "zone_entered", "zone_exited", "exited"]
-    entered, zone_in, zone_out, _exited = events
+    entered, zone_in, zone_out, exited = events
     assert zone_in.t >= entered.t
     assert zone_out.t == pytest.approx(4.0, abs=0.2)
     assert zone_out.seconds == pytest.approx(zone_out.t - zone_in.t)
     assert {e.people for e in events[:3]} == {1}
+    assert exited.seconds == pytest.approx(exited.t - entered.t)
 
 
 def test_steps_before_the_visit_was_certain_count() -> None:

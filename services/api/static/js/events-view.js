@@ -74,7 +74,7 @@ export class EventsView {
     this.#until.value = local(filters.get("to"));
     const kinds = filters.getAll("kind");
     for (const [kind, button] of this.#kinds) button.setAttribute("aria-pressed", String(kinds.includes(kind)));
-    this.#csv.href = `/api/v1/events?${query(filters)}&limit=1000&format=csv`;
+    this.#csv.href = `/api/v1/events.csv?${query(filters)}`;
     this.#restart();
   }
 

@@ -1,4 +1,4 @@
--- Zones, lines and masks drawn on the page, and how long stays in zones were.
+-- Zones, lines and masks drawn on the page, and how long visits and stays in zones were.
 
 ALTER TABLE event ADD COLUMN seconds double precision;
 CREATE INDEX event_by_zone ON event (camera, zone, occurred_at) WHERE zone IS NOT NULL;
