@@ -43,6 +43,9 @@ format: install
 	$(BIN)/ruff format .
 
 bench: install
+	@# HOTA is TrackEval's; with its dependencies it would bring an OpenCV that clashes with ours.
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps "trackeval==1.3.0" \
+	  || echo "TrackEval cannot be had: no HOTA"
 	$(BIN)/python -m bench $(ARGS)
 
 # Other trackers to compare with; their OpenCV clashes with ours, so in an environment of their own.

@@ -4,7 +4,7 @@
 
 ``DIR/<sequence>/{det/det.txt,gt/gt.txt,seqinfo.ini}``. Prints IDF1, MOTA and ID switches
 (motmetrics), HOTA (Luiten et al., IJCV 2021) and frames/s, for each sequence and overall. HOTA is
-TrackEval's, which asks for an OpenCV that clashes with ours: ``pip install --no-deps trackeval``;
+TrackEval's, which asks for an OpenCV that clashes with ours (``make bench`` gets it without that);
 without it HOTA is left out. ``--peers``: a Python with Roboflow's ``trackers`` (``make peers-env``
 makes one in .venv-peers, which is found by itself); ByteTrack, OC-SORT and C-BIoU then run on the
 same detections, in turn with Posewire's tracker. A person is a visit; those of tracks that become
