@@ -57,6 +57,9 @@ lock:
 	$(PYTHON) -m pip install --quiet --target .lock-tool uv
 	.lock-tool/bin/uv pip compile pyproject.toml --all-extras --universal --python-version 3.10 \
 	  --generate-hashes --no-annotate --no-header --quiet --output-file requirements.lock
+	for service in capture inference tracker api; do \
+	  .lock-tool/bin/uv pip compile pyproject.toml --extra $$service --universal --python-version 3.10 \
+	    --generate-hashes --no-annotate --no-header --quiet --output-file deploy/requirements/$$service.txt; done
 	rm -rf .lock-tool
 
 clean:

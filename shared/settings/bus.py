@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
 from pydantic import Field, model_validator
 
 from shared.settings._base import Section
@@ -58,5 +62,30 @@ class DatabaseSettings(Section):
         description="postgresql:// URL. Without one, demo and up start a server.",
         examples=["postgresql://posewire:secret@localhost/posewire"],
     )
+    password_file: Path | None = Field(
+        None,
+        description="File with the password for url, such as a container's secret.",
+        examples=["/run/secrets/postgres_password"],
+    )
     pool_size: int = Field(4, ge=1, le=64, description="Connections a service may hold.")
     timeout_s: float = Field(5.0, ge=0.5, le=60, description="Longest wait for one statement.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_password(cls, values: Any) -> Any:
+        """Put the password into the URL: whoever has the settings can connect."""
+        if not isinstance(values, dict) or not values.get("password_file"):
+            return values
+        url, path = values.get("url"), Path(values["password_file"])
+        if not url:
+            raise ValueError("password_file is given, but url is not")
+        try:
+            password = path.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"password_file {path} cannot be read: {error}") from None
+        parts = urlsplit(str(url))
+        if parts.password is not None or not parts.username:
+            return values
+        _user, _at, host = parts.netloc.rpartition("@")
+        place = f"{parts.username}:{quote(password, safe='')}@{host}"
+        return {**values, "url": parts._replace(netloc=place).geturl()}

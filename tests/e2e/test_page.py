@@ -323,7 +323,7 @@ async def test_nothing_sticks_out(
         await page.set_viewport_size({"width": width, "height": 900})
         for view in VIEWS:
             await page.goto(f"http://127.0.0.1:{port}/#/{view}")
-            await playwright.expect(page.locator(f"#view-{view}")).to_be_visible()
+            await playwright.expect(page.locator(f"#view-{view}")).to_be_visible(timeout=20_000)
             await page.wait_for_timeout(300)
             wide = await page.evaluate("document.documentElement.scrollWidth")
             assert wide <= width, view
@@ -427,7 +427,7 @@ async def test_serious_accessibility_problems_there_are_none(
             await page.emulate_media(color_scheme=scheme)
             for view in VIEWS:
                 await page.goto(f"http://127.0.0.1:{port}/#/{view}")
-                await playwright.expect(page.locator(f"#view-{view}")).to_be_visible()
+                await playwright.expect(page.locator(f"#view-{view}")).to_be_visible(timeout=20_000)
                 await page.wait_for_timeout(400)
                 found = (await axe.run(page)).response["violations"]
                 bad = [

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from shared.errors import ConfigError
-from shared.settings import Settings, load_settings
+from shared.settings import DatabaseSettings, Settings, load_settings
 
 
 @pytest.fixture(autouse=True)
@@ -104,3 +104,21 @@ def test_every_field_is_described() -> None:
         if not schema.get("description")
     ]
     assert bare == []
+
+
+def test_the_database_password_may_come_from_a_file(tmp_path: Path) -> None:
+    secret = tmp_path / "password"
+    secret.write_text("a b/c@d\n")
+    url = "postgresql://posewire@db:5433/posewire?sslmode=require"
+    found = DatabaseSettings.model_validate({"url": url, "password_file": str(secret)})
+    assert found.url == "postgresql://posewire:a%20b%2Fc%40d@db:5433/posewire?sslmode=require"
+    own = DatabaseSettings.model_validate(
+        {"url": "postgresql://posewire:own@db/posewire", "password_file": str(secret)}
+    )
+    assert own.url == "postgresql://posewire:own@db/posewire"
+    again = DatabaseSettings.model_validate_json(found.model_dump_json())
+    assert again.url == found.url
+    with pytest.raises(ValueError, match="cannot be read"):
+        DatabaseSettings.model_validate({"url": url, "password_file": str(tmp_path / "none")})
+    with pytest.raises(ValueError, match="url is not"):
+        DatabaseSettings.model_validate({"password_file": str(secret)})

@@ -67,5 +67,5 @@ cameras.addEventListener("lost", () => {
   $("link").textContent = "Disconnected, trying again";
 });
 
-await cameras.start();
 router.start();
+await cameras.start();

