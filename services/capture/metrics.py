@@ -17,3 +17,11 @@ reconnects = Counter(
 frame_age = Gauge(
     "posewire_capture_frame_age_seconds", "Time since the last frame came", ["camera"]
 )
+
+
+def begin(camera: str) -> None:
+    """Let a camera's counters be seen as 0 from the start: rates need a first value."""
+    frames.labels(camera=camera)
+    reconnects.labels(camera=camera)
+    for reason in ("unreadable", "behind", "bus"):
+        dropped.labels(camera=camera, reason=reason)

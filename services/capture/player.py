@@ -36,6 +36,7 @@ class Player:
         self.policy = settings.cameras[camera].policy
         self.session: Session | None = None
         self._backoff = Backoff(first_s=0.5, most_s=30.0)
+        metrics.begin(camera)
 
     async def play(self, source: str, control_id: str | None) -> None:
         """Play ``source`` until it ends; ``control_id`` is the entry that asked for it."""

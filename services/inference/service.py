@@ -75,6 +75,8 @@ class _CameraWorker:
         self._examiner, self._watch = examiner, Watch(examiner)
         self._in_flight = settings.inference.in_flight
         self._maxlen = settings.bus.results_maxlen
+        for counter in (_frames, _skipped, _broken):
+            counter.labels(camera)  # seen as 0 from the start: rates need a first value
         self._pending: deque[_Pending] = deque()
         self._last: FrameHeader | None = None
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import replace
+from typing import get_args
 
 import msgspec
 import structlog
@@ -18,7 +19,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from services.tracker.store import Checkpoint, Drawn, Rows, Store
 from services.tracker.tracking import CameraTracker
 from shared.bus import START, Bus, Entry, Lease, keys
-from shared.messages import PoseResult, Progress, SessionEnd, TrackUpdate
+from shared.messages import EventKind, PoseResult, Progress, SessionEnd, TrackUpdate
 from shared.settings import Settings
 from shared.worker import holding, require, run_cameras
 
@@ -70,6 +71,10 @@ class _CameraWorker:
     ) -> None:
         self._camera, self._bus, self._store, self._lease = camera, bus, store, lease
         self._maxlen = settings.bus.results_maxlen
+        for counter in (_frames, _repeated, _missing):
+            counter.labels(camera)  # seen as 0 from the start: rates need a first value
+        for kind in get_args(EventKind):
+            _events.labels(camera, kind)
         self._every_s = settings.tracker.commit_every_s
         self._committed = saved or Checkpoint(camera, "", -1, START, b"", 0, ended=False)
         self._configured = settings.cameras[camera].areas()

@@ -21,7 +21,7 @@ START = "0-0"
 """Position before the first entry of a stream."""
 
 _log = structlog.get_logger(__name__)
-_undecodable = Counter(
+undecodable = Counter(
     "posewire_bus_undecodable_total", "Entries dropped because they are no message of ours", ["key"]
 )
 _warned: set[tuple[str, str]] = set()
@@ -107,6 +107,9 @@ class Bus(Protocol):
     async def ping(self) -> None:
         """Return when the server answers."""
 
+    async def memory_bytes(self) -> int:
+        """Return how much memory the server uses for everything that it holds."""
+
     async def close(self) -> None:
         """Close all connections."""
 
@@ -120,7 +123,7 @@ def decode_entry(
             raise MessageError("entry without a message field")
         return Entry(entry_id, decode(data), payload)
     except MessageError as error:
-        _undecodable.labels(key=key).inc()
+        undecodable.labels(key=key).inc()
         cause = (key, str(error))
         if cause not in _warned and len(_warned) < 1000:
             _warned.add(cause)

@@ -28,6 +28,7 @@ class MemoryBus(Bus):
         self._owners: dict[str, tuple[object, float]] = {}
         self._last_id = (0, 0)
         self._waiting: set[asyncio.Future[None]] = set()
+        self._ahead_ms = 0
 
     @property
     def epoch(self) -> int:
@@ -42,6 +43,10 @@ class MemoryBus(Bus):
             self._values.clear()
             self._owners.clear()
 
+    def advance(self, seconds: float) -> None:
+        """Let time pass for what is put on the bus from now on."""
+        self._ahead_ms += round(seconds * 1000)
+
     def check(self) -> None:
         """Raise BusUnavailable while the double is away."""
         if self.away:
@@ -49,7 +54,7 @@ class MemoryBus(Bus):
 
     async def inject(self, key: str, data: bytes | None, payload: bytes | None = None) -> str:
         """Append raw bytes, as a foreign program could."""
-        now = time.time_ns() // 1_000_000
+        now = time.time_ns() // 1_000_000 + self._ahead_ms
         last_ms, count = self._last_id
         self._last_id = (now, 0) if now > last_ms else (last_ms, count + 1)
         self._streams[key].append((self._last_id, data, payload))
@@ -125,6 +130,11 @@ class MemoryBus(Bus):
 
     async def ping(self) -> None:
         self.check()
+
+    async def memory_bytes(self) -> int:
+        self.check()
+        entries = (raw for stream in self._streams.values() for raw in stream)
+        return sum(len(data or b"") + len(payload or b"") for _id, data, payload in entries)
 
     async def close(self) -> None:
         return None

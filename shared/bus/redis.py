@@ -15,7 +15,16 @@ from redis.exceptions import BusyLoadingError, LockError, RedisError, ResponseEr
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from shared.bus.base import START, Bus, Entry, Lease, Reader, block_ms, decode_entry
+from shared.bus.base import (
+    START,
+    Bus,
+    Entry,
+    Lease,
+    Reader,
+    block_ms,
+    decode_entry,
+    undecodable,
+)
 from shared.errors import BusUnavailable, MessageError
 from shared.messages import Message, decode, encode
 from shared.redact import redact
@@ -86,12 +95,15 @@ class RedisBus(Bus):
         return _text(entry_id)
 
     def reader(self, key: str, position: str = START) -> Reader:
+        undecodable.labels(key=key)  # seen as 0 from the start: rates need a first value
         return _RedisReader(self, self._client, key, position)
 
     async def last(self, key: str) -> Entry | None:
-        for raw in await self.call(self._client.xrevrange(key, count=16)) or []:
-            if (entry := _entry(key, raw)) is not None:
-                return entry
+        # Junk at the end is rare, and each entry may carry a picture: ask for one first.
+        for count in (1, 16):
+            for raw in await self.call(self._client.xrevrange(key, count=count)) or []:
+                if (entry := _entry(key, raw)) is not None:
+                    return entry
         return None
 
     async def entry(self, key: str, entry_id: str) -> Entry | None:
@@ -118,6 +130,10 @@ class RedisBus(Bus):
 
     async def ping(self) -> None:
         await self.call(self._client.ping())
+
+    async def memory_bytes(self) -> int:
+        info = await self.call(self._client.info("memory"))
+        return int(info["used_memory"])
 
     async def close(self) -> None:
         with contextlib.suppress(RedisError, OSError):

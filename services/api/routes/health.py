@@ -10,9 +10,10 @@ from importlib import metadata
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from services.api import queries
+from services.api.exposition import exposition
 from services.api.gateway import Gateway, InGateway
 from services.api.models import (
     CameraStatusOut,
@@ -80,9 +81,9 @@ async def readyz(gateway: InGateway) -> JSONResponse:
         }
     },
 )
-async def metrics() -> Response:
-    """Metrics for Prometheus."""
-    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+async def metrics(gateway: InGateway) -> Response:
+    """Metrics for Prometheus: of this process, of bus, database and streams."""
+    return Response(await exposition(gateway), media_type=CONTENT_TYPE_LATEST)
 
 
 @router.get("/api/v1/status")
