@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST_ARGS ?=
 
-.PHONY: help install demo test lint format bench peers-env lock clean
+.PHONY: help install demo test lint format bench dashboards peers-env lock clean
 
 help:
 	@echo "make install   make .venv with the project and everything needed"
@@ -13,6 +13,7 @@ help:
 	@echo "make test      run all tests (PYTEST_ARGS='-m \"not slow\"' for the quick ones)"
 	@echo "make lint      ruff (lint, format) and mypy strict"
 	@echo "make bench     measure speed and accuracy (needs ../shared/data)"
+	@echo "make dashboards  write deploy/grafana/dashboards anew from tools/dashboards"
 	@echo "make peers-env install other trackers for 'python -m bench.tracking' to compare with"
 	@echo "make lock      renew requirements.lock"
 
@@ -47,6 +48,10 @@ bench: install
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps "trackeval==1.3.0" \
 	  || echo "TrackEval cannot be had: no HOTA"
 	$(BIN)/python -m bench $(ARGS)
+
+# Grafana's dashboards from their description; needs Python 3.11.
+dashboards: install
+	$(BIN)/python tools/dashboards $(ARGS)
 
 # Other trackers to compare with; their OpenCV clashes with ours, so in an environment of their own.
 peers-env:
