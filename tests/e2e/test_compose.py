@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import ssl
 import subprocess
 import sys
 import time
@@ -14,12 +15,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.sync.client import connect
 
 from tests.e2e.system import ROOT
 from tests.e2e.test_page_system import free_port
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(900)]
 IMAGES = ("python:3.11-slim-bookworm", "redis:7", "postgres:16")
+
+
+def has_image(image: str) -> bool:
+    """Return whether an image is here now, pulled if need be."""
+    for action in (["image", "inspect"], ["pull", "--quiet"]):
+        done = subprocess.run(["docker", *action, image], capture_output=True, check=False)
+        if not done.returncode:
+            return True
+    return False
 
 
 def compose_command() -> list[str]:
@@ -30,11 +41,7 @@ def compose_command() -> list[str]:
     if engine.returncode or "Cannot connect" in engine.stderr + engine.stdout:
         pytest.skip("no Docker engine runs")
     for image in IMAGES:
-        for action in (["image", "inspect"], ["pull", "--quiet"]):
-            done = subprocess.run(["docker", *action, image], capture_output=True, check=False)
-            if not done.returncode:
-                break
-        else:
+        if not has_image(image):
             pytest.skip(f"{image} cannot be had")
     beside = Path(sys.executable).with_name("docker-compose")
     for command in ([str(beside)], ["docker-compose"], ["docker", "compose"]):
@@ -54,17 +61,21 @@ class Compose:
         self._command = compose_command()
         self.port = free_port()
         self.base = f"http://127.0.0.1:{self.port}"
+        self.https_port, self.http_port, self.prometheus_port = (free_port() for _ in range(3))
         self._deploy = folder / "posewire" / "deploy"
         for part in ("services", "shared", "pyproject.toml", "README.md", "LICENSE"):
             self._copy(ROOT / part, folder / "posewire" / part)
-        for part in ("docker-compose.yml", "Dockerfile", "secrets.sh", "requirements"):
-            self._copy(ROOT / "deploy" / part, self._deploy / part)
+        self._copy(ROOT / "deploy", self._deploy)
+        self._copy(ROOT / "tests" / "e2e" / "standins", self._deploy / "standins")
         self._copy(ROOT / ".dockerignore", folder / "posewire" / ".dockerignore")
         subprocess.run([str(self._deploy / "secrets.sh")], check=True)
         models = ROOT.parent / "shared" / "data" / "models"
         self._environment = os.environ | {
             "COMPOSE_PROJECT_NAME": f"posewire-test-{os.getpid()}",
             "POSEWIRE_PORT": f"127.0.0.1:{self.port}",
+            "POSEWIRE_HTTP_PORT": f"127.0.0.1:{self.http_port}",
+            "POSEWIRE_HTTPS_PORT": f"127.0.0.1:{self.https_port}",
+            "POSEWIRE_PROMETHEUS_PORT": f"127.0.0.1:{self.prometheus_port}",
             "DOCKER_BUILDKIT": os.environ.get("DOCKER_BUILDKIT", "0"),
         }
         if models.is_dir():
@@ -74,7 +85,9 @@ class Compose:
     def _copy(source: Path, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+            # Not the secrets, settings and models of somebody who runs it here.
+            own = shutil.ignore_patterns("__pycache__", "secrets", "config", "models")
+            shutil.copytree(source, target, ignore=own)
         else:
             shutil.copy2(source, target)
 
@@ -131,6 +144,8 @@ def test_the_compose_file_runs_survives_and_keeps_its_data(compose: Compose) -> 
         assert refused.stdout.strip() == "10001"
         assert "Read-only file system" in refused.stderr
 
+    monitoring_reads_and_the_proxy_serves(compose)
+
     # Whatever is killed comes back, and events go on.
     for service in ("capture", "inference", "tracker", "api", "redis", "postgres"):
         compose("kill", service)
@@ -148,3 +163,58 @@ def test_the_compose_file_runs_survives_and_keeps_its_data(compose: Compose) -> 
     kept = compose.until(compose.events, "the gateway answers")
     assert known <= {event["id"] for event in kept}
     assert len({event["id"] for event in kept}) == len(kept)
+
+
+def monitoring_reads_and_the_proxy_serves(compose: Compose) -> None:
+    """The profiles; not Grafana, whose image no package makes."""
+    files = ("-f", "docker-compose.yml")
+    if not all(has_image(image) for image in ("caddy:2", "prom/prometheus:v3.5.0")):
+        files += ("-f", "standins/docker-compose.yml")
+    profiles = (*files, "--profile", "monitoring", "--profile", "proxy")
+    compose(*profiles, "up", "--detach", "--no-deps", "prometheus", "proxy", timeout=300)
+
+    def targets() -> set[str]:
+        url = f"http://127.0.0.1:{compose.prometheus_port}/api/v1/targets"
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            found = json.load(answer)["data"]["activeTargets"]
+        return {target["labels"]["job"] for target in found if target["health"] == "up"}
+
+    jobs = {f"posewire-{name}" for name in ("capture", "inference", "tracker", "api")}
+    compose.until(lambda: targets() == jobs, "Prometheus reads all services")
+
+    # TLS: the certificate is of Caddy's own authority, whose root it hands out.
+    root = compose.until(
+        lambda: compose(
+            *profiles, "exec", "-T", "proxy",
+            "cat", "/data/caddy/pki/authorities/local/root.crt",
+        ),
+        "Caddy makes its authority",
+    )  # fmt: skip
+    trusting = ssl.create_default_context(cadata=root)
+    secure = f"https://localhost:{compose.https_port}"
+
+    def page() -> bytes:
+        with urllib.request.urlopen(secure, timeout=5, context=trusting) as answer:
+            return bytes(answer.read())
+
+    assert b"<title>Posewire</title>" in compose.until(page, "the page comes over TLS")
+    # Also what the gateway refuses to strange web pages: this one is its own.
+    wish = urllib.request.Request(
+        f"{secure}/api/v1/cameras/main/source", data=b'{"source": "demo"}', method="POST",
+        headers={"Content-Type": "application/json", "Origin": secure},
+    )  # fmt: skip
+    with urllib.request.urlopen(wish, timeout=5, context=trusting) as answer:
+        assert answer.status == 202
+    with connect(
+        f"wss://localhost:{compose.https_port}/api/v1/cameras/main/live", ssl=trusting
+    ) as live:
+        assert json.loads(live.recv(timeout=10))["type"]
+
+    # Grafana's user reads the reports, and nothing else.
+    password = (compose._deploy / "secrets" / "grafana_db_password").read_text()
+    url = f"postgresql://grafana:{password}@127.0.0.1/posewire"
+    psql = ("exec", "-T", "postgres", "psql", url, "-Atc")
+    assert int(compose(*psql, "SELECT count(*) FROM report.event")) > 0
+    with pytest.raises(AssertionError, match="permission denied"):
+        compose(*psql, "SELECT count(*) FROM public.event")
+    compose(*profiles, "rm", "--stop", "--force", "prometheus", "proxy")
