@@ -15,10 +15,12 @@ from typing import Any
 import structlog
 
 from shared.backoff import Backoff
-from shared.bus import Bus, Lease, keys
+from shared.bus import Lease
 from shared.errors import BusUnavailable, LeaseLost, StoreUnavailable
 
 _log = structlog.get_logger(__name__)
+_ASK_S = 0.5
+"""Pause between two tries to take a camera over."""
 _PASSING = (BusUnavailable, StoreUnavailable, LeaseLost)
 
 
@@ -77,14 +79,13 @@ async def _keep_serving(
 
 
 @contextlib.asynccontextmanager
-async def holding(bus: Bus, camera: str, role: str, *, ttl_s: float) -> AsyncIterator[Lease]:
-    """Hold the camera's lease for ``role``; waits until it is free.
+async def holding(lease: Lease) -> AsyncIterator[Lease]:
+    """Hold a camera's lease; waits until it is free.
 
     Check ``lease.held`` at every turn and raise LeaseLost when it is not.
     """
-    lease = bus.lease(keys.lease(camera, role), ttl_s=ttl_s)
     while not await lease.acquire():
-        await asyncio.sleep(min(0.5, ttl_s / 4))
+        await asyncio.sleep(_ASK_S)
     try:
         yield lease
     finally:
@@ -94,7 +95,9 @@ async def holding(bus: Bus, camera: str, role: str, *, ttl_s: float) -> AsyncIte
 def require(lease: Lease, camera: str) -> None:
     """Raise LeaseLost where ``lease`` is not held any more."""
     if not lease.held:
-        raise LeaseLost(f"the lease on camera {camera} is lost; another worker may have it")
+        raise LeaseLost(
+            f"the lease on camera {camera} is lost or given up; another worker may have it"
+        )
 
 
 async def until_stopped(main: Awaitable[None]) -> None:

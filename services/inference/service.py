@@ -18,6 +18,7 @@ from prometheus_client import Counter, Histogram
 from services.inference.pipeline import PersonPipeline
 from services.inference.watch import Examined, Examiner, Findings, Watch
 from shared.bus import START, Bus, Entry, Lease, keys
+from shared.fleet import Fleet
 from shared.messages import FrameHeader, PoseResult, Progress, SessionEnd
 from shared.settings import Settings
 from shared.worker import cancel, holding, require, run_cameras
@@ -41,15 +42,22 @@ async def run(settings: Settings, bus: Bus) -> None:
     pipeline = await PersonPipeline.open(settings.inference)
     _log.info("inference.ready", models=pipeline.describe())
     cameras = [name for name, camera in settings.cameras.items() if camera.enabled]
+    fleet = Fleet(bus, "inference", len(cameras), ttl_s=settings.bus.lease_s)
     try:
-        await run_cameras(cameras, lambda camera: serve(camera, settings, bus, pipeline))
+        async with fleet:
+            await run_cameras(
+                cameras,
+                lambda camera: serve(camera, settings, bus, pipeline, fleet.lease(camera)),
+            )
     finally:
         await pipeline.close()
 
 
-async def serve(camera: str, settings: Settings, bus: Bus, examiner: Examiner) -> None:
+async def serve(
+    camera: str, settings: Settings, bus: Bus, examiner: Examiner, lease: Lease
+) -> None:
     """Hold the camera's lease and work on its frames until the bus fails or restarts."""
-    async with holding(bus, camera, "inference", ttl_s=settings.bus.lease_s) as lease:
+    async with holding(lease):
         worker = _CameraWorker(camera, settings, bus, examiner, lease)
         try:
             await worker.work()

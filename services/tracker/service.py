@@ -19,6 +19,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from services.tracker.store import Checkpoint, Drawn, Rows, Store
 from services.tracker.tracking import CameraTracker
 from shared.bus import START, Bus, Entry, Lease, keys
+from shared.fleet import Fleet
 from shared.messages import EventKind, PoseResult, Progress, SessionEnd, TrackUpdate
 from shared.settings import Settings
 from shared.worker import holding, require, run_cameras
@@ -46,15 +47,19 @@ async def run(settings: Settings, bus: Bus) -> None:
     """Serve all enabled cameras until cancelled."""
     store = Store(settings.database)
     cameras = [name for name, camera in settings.cameras.items() if camera.enabled]
+    fleet = Fleet(bus, "tracker", len(cameras), ttl_s=settings.bus.lease_s)
     try:
-        await run_cameras(cameras, lambda camera: serve(camera, settings, bus, store))
+        async with fleet:
+            await run_cameras(
+                cameras, lambda camera: serve(camera, settings, bus, store, fleet.lease(camera))
+            )
     finally:
         await store.close()
 
 
-async def serve(camera: str, settings: Settings, bus: Bus, store: Store) -> None:
+async def serve(camera: str, settings: Settings, bus: Bus, store: Store, lease: Lease) -> None:
     """Hold the camera's lease and follow its people until bus or database fail."""
-    async with holding(bus, camera, "tracker", ttl_s=settings.bus.lease_s) as lease:
+    async with holding(lease):
         saved = await store.checkpoint(camera)
         await _CameraWorker(camera, settings, bus, store, lease, saved).work()
 

@@ -104,6 +104,12 @@ class Bus(Protocol):
     def lease(self, key: str, *, ttl_s: float) -> Lease:
         """Return a lease that others can take ``ttl_s`` after this process stopped renewing it."""
 
+    async def beat(self, key: str, member: str, *, ttl_s: float) -> int:
+        """Say that ``member`` lives for ``ttl_s`` more; return how many of ``key`` live."""
+
+    async def leave(self, key: str, member: str) -> None:
+        """Say that ``member`` is gone."""
+
     async def ping(self) -> None:
         """Return when the server answers."""
 

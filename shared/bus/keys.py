@@ -33,6 +33,11 @@ def state(camera: str) -> str:
     return f"posewire:{{{camera}}}:state"
 
 
+def workers(role: str) -> str:
+    """Set of the workers of ``role`` that live, for a fair share of cameras each."""
+    return f"posewire:workers:{role}"
+
+
 def lease(camera: str, role: str) -> str:
     """Lock of the one worker of ``role`` that holds the camera."""
     return f"posewire:{{{camera}}}:lease:{role}"

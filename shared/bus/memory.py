@@ -29,6 +29,7 @@ class MemoryBus(Bus):
         self._last_id = (0, 0)
         self._waiting: set[asyncio.Future[None]] = set()
         self._ahead_ms = 0
+        self._members: dict[str, dict[str, float]] = defaultdict(dict)
 
     @property
     def epoch(self) -> int:
@@ -42,6 +43,7 @@ class MemoryBus(Bus):
             self._streams.clear()
             self._values.clear()
             self._owners.clear()
+            self._members.clear()
 
     def advance(self, seconds: float) -> None:
         """Let time pass for what is put on the bus from now on."""
@@ -127,6 +129,19 @@ class MemoryBus(Bus):
 
     def lease(self, key: str, *, ttl_s: float) -> Lease:
         return _MemoryLease(self, self._owners, key, ttl_s)
+
+    async def beat(self, key: str, member: str, *, ttl_s: float) -> int:
+        self.check()
+        now = time.monotonic()
+        members = self._members[key]
+        members[member] = now + ttl_s
+        for gone in [name for name, until in members.items() if until <= now]:
+            del members[gone]
+        return len(members)
+
+    async def leave(self, key: str, member: str) -> None:
+        self.check()
+        self._members[key].pop(member, None)
 
     async def ping(self) -> None:
         self.check()

@@ -30,6 +30,15 @@ from shared.messages import Message, decode, encode
 from shared.redact import redact
 
 _log = structlog.get_logger(__name__)
+_BEAT = """
+-- Members by the server's time until which they live.
+local now = redis.call('TIME')
+now = now[1] * 1000 + math.floor(now[2] / 1000)
+redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+return redis.call('ZCARD', KEYS[1])
+"""
 _T = TypeVar("_T")
 _MESSAGE, _PAYLOAD = b"m", b"j"
 _AWAY = (RedisConnectionError, RedisTimeoutError, BusyLoadingError, OSError)
@@ -127,6 +136,13 @@ class RedisBus(Bus):
 
     def lease(self, key: str, *, ttl_s: float) -> Lease:
         return _RedisLease(self, self._client, key, ttl_s)
+
+    async def beat(self, key: str, member: str, *, ttl_s: float) -> int:
+        ttl_ms = max(1, round(ttl_s * 1000))
+        return int(await self.call(self._client.eval(_BEAT, 1, key, member, ttl_ms)))
+
+    async def leave(self, key: str, member: str) -> None:
+        await self.call(self._client.zrem(key, member))
 
     async def ping(self) -> None:
         await self.call(self._client.ping())

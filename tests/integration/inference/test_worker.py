@@ -10,7 +10,7 @@ import pytest
 from services.inference.finder import Prior
 from services.inference.service import serve
 from services.inference.watch import Findings
-from shared.bus import MemoryBus, keys
+from shared.bus import Lease, MemoryBus, keys
 from shared.messages import FrameHeader, Person, Policy, PoseResult, Progress, SessionEnd
 from shared.settings import Settings
 from shared.worker import run_cameras
@@ -77,7 +77,12 @@ class Running:
     """The worker as a task, stopped on exit."""
 
     def __init__(self, settings: Settings, bus: MemoryBus, examiner: Examiner) -> None:
-        self._main = run_cameras(["door"], lambda name: serve(name, settings, bus, examiner))
+        def held(name: str) -> Lease:
+            return bus.lease(keys.lease(name, "inference"), ttl_s=settings.bus.lease_s)
+
+        self._main = run_cameras(
+            ["door"], lambda name: serve(name, settings, bus, examiner, held(name))
+        )
 
     async def __aenter__(self) -> None:
         self._task = asyncio.create_task(self._main)

@@ -171,7 +171,11 @@ async def test_a_failed_commit_leaves_nothing_behind(store: Store, settings: Set
 async def test_two_trackers_share_a_camera_without_harm(settings: Settings) -> None:
     bus = MemoryBus()
     one, two = (Store(settings.database) for _ in range(2))
-    tasks = [asyncio.create_task(serve("door", settings, bus, s)) for s in (one, two)]
+    key = keys.lease("door", "tracker")
+    tasks = [
+        asyncio.create_task(serve("door", settings, bus, s, bus.lease(key, ttl_s=3)))
+        for s in (one, two)
+    ]
     await feed(bus, [*SCENE, END])
     await asyncio.sleep(1.5)
     for task in tasks:
