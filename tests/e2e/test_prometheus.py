@@ -56,7 +56,7 @@ def test_every_alert_has_a_test_of_firing_and_of_peace() -> None:
 
 
 def expressions() -> dict[str, str]:
-    """Return every PromQL expression of dashboards and rules, by where it stands."""
+    """Return every PromQL expression of dashboards, rules and scaling, by where it stands."""
     found = {}
     for path in (ROOT / "deploy" / "grafana" / "dashboards").glob("*.json"):
         for panel in json.loads(path.read_text(encoding="utf-8"))["panels"]:
@@ -66,6 +66,10 @@ def expressions() -> dict[str, str]:
     rules = yaml.safe_load((FOLDER / "rules.yml").read_text())
     for group in rules["groups"]:
         found |= {f"rule {rule['alert']}": rule["expr"] for rule in group["rules"]}
+    keda = ROOT / "deploy" / "k8s" / "components" / "keda" / "scaledobject.yaml"
+    for trigger in yaml.safe_load(keda.read_text())["spec"]["triggers"]:
+        if trigger["type"] == "prometheus":
+            found["KEDA"] = trigger["metadata"]["query"]
     return found
 
 
