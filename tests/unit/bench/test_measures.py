@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from bench import cameras
 from bench.events import Moment, compare, read_truth
 from bench.keypoint_errors import diagnose
 
@@ -90,3 +92,34 @@ def test_a_perfect_result_has_no_errors() -> None:
     shares = diagnose(Truth([one]), [detection(one)])
     assert shares["good"] == 1.0
     assert shares["undetected"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("counts", "share", "expected"),
+    [
+        ({0.1: 10, 0.2: 20, float("inf"): 20}, 0.5, 0.1),
+        ({0.1: 0, 0.2: 20, float("inf"): 20}, 0.5, 0.15),
+        ({0.1: 0, 0.2: 10, float("inf"): 20}, 0.95, 0.2),  # beyond the last bound: no more is known
+    ],
+)
+def test_quantiles_of_a_histogram(
+    counts: dict[float, float], share: float, expected: float
+) -> None:
+    assert cameras.quantile(counts, share) == pytest.approx(expected)
+
+
+def test_nothing_measured_has_no_quantile() -> None:
+    assert math.isnan(cameras.quantile({0.1: 0, float("inf"): 0}, 0.5))
+
+
+def test_rates_are_of_what_came_between_two_looks() -> None:
+    before, after = cameras.Snapshot(10.0), cameras.Snapshot(30.0)
+    for snapshot, frames, skipped in ((before, 100, 50), (after, 300, 150)):
+        snapshot.sums["posewire_inference_frames_total"] = frames
+        snapshot.sums["posewire_inference_skipped_total"] = skipped
+        snapshot.cpu_s["inference"] = frames / 10
+        snapshot.memory["inference"] = 5e8
+    found = cameras.summary(before, after)
+    assert (found["examined_fps"], found["skipped"]) == (10, 0.333)
+    assert found["cpu_cores"] == {"inference": 1.0}
+    assert found["memory_mb"] == {"inference": 500}
