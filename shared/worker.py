@@ -100,17 +100,28 @@ def require(lease: Lease, camera: str) -> None:
         )
 
 
-async def until_stopped(main: Awaitable[None]) -> None:
-    """Run ``main`` until it ends or SIGINT or SIGTERM comes, which cancels it."""
+async def until_stopped(main: Awaitable[None], *, ask_again_s: float = 3.0) -> None:
+    """Run ``main`` until it ends or SIGINT or SIGTERM comes, which cancels it.
+
+    Cancels again after ``ask_again_s``, because a cancellation can be swallowed: see ``cancel``.
+    Raise it for a ``main`` that takes longer to end in order.
+    """
     loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(main)
-
+    asked = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, task.cancel)
+        loop.add_signal_handler(number, asked.set)
+    stop = asyncio.create_task(asked.wait(), name="signals")
     try:
-        await task
+        await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
+        while not task.done():
+            task.cancel()
+            await asyncio.wait({task}, timeout=ask_again_s)
+        await task  # raises what has ended it
     except asyncio.CancelledError:
         _log.info("service.stopped")
     finally:
+        task.cancel()
+        stop.cancel()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)

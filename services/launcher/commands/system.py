@@ -81,7 +81,9 @@ def _run(settings: Settings, *, duration_s: float = 0, open_browser: bool = Fals
     configure_logging(settings.telemetry.model_copy(update=level))
     with runtime.holding(settings.data_dir):
         try:
-            asyncio.run(until_stopped(_System(settings).run(duration_s, open_browser=open_browser)))
+            system = _System(settings).run(duration_s, open_browser=open_browser)
+            # The services and servers it has started take a while to end.
+            asyncio.run(until_stopped(system, ask_again_s=15.0))
         finally:
             runtime.withdraw(settings.data_dir)
 
