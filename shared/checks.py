@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import platform
 import shutil
+import socket
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from shared.redact import redact
 from shared.settings import Settings
 
 _LEAST_FREE_GB = 0.5
+_PORTS = {"http": 80, "https": 443, "mqtt": 1883, "mqtts": 8883}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,22 @@ def cameras(settings: Settings) -> Iterator[Check]:
         text = f"plays {camera.source} ({redact(url)}), {camera.policy}"
         missing = url.startswith("/") and not Path(url).exists()
         yield Check(f"camera {name}", not missing, text + (": does not exist" if missing else ""))
+
+
+def integrations(settings: Settings) -> Iterator[Check]:
+    """Whether those who are told of events can be reached; nothing is sent."""
+    found = {f"webhook {n}": w.url for n, w in settings.integrations.webhooks.items()}
+    if settings.integrations.mqtt is not None:
+        found["MQTT"] = settings.integrations.mqtt.url
+    for name, url in found.items():
+        parts = urlsplit(url)
+        port = parts.port or _PORTS[parts.scheme]
+        try:
+            socket.create_connection((parts.hostname or "localhost", port), timeout=3).close()
+        except OSError as error:
+            yield Check(name, False, f"{redact(url)} cannot be reached: {error}")
+        else:
+            yield Check(name, True, redact(url))
 
 
 def disk(settings: Settings) -> Check:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import get_args
 
@@ -16,6 +17,7 @@ import msgspec
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
+from services.tracker.integrations import Integrations
 from services.tracker.store import Checkpoint, Drawn, Rows, Store
 from services.tracker.tracking import CameraTracker
 from shared.bus import START, Bus, Entry, Lease, keys
@@ -45,23 +47,37 @@ _AREAS_S = 0.5
 
 async def run(settings: Settings, bus: Bus) -> None:
     """Serve all enabled cameras until cancelled."""
-    store = Store(settings.database)
+    integrations = Integrations(settings)
+    store = Store(settings.database, integrations.wanted_by)
     cameras = [name for name, camera in settings.cameras.items() if camera.enabled]
     fleet = Fleet(bus, "tracker", len(cameras), ttl_s=settings.bus.lease_s)
     try:
-        async with fleet:
+        async with fleet, integrations.running():
             await run_cameras(
-                cameras, lambda camera: serve(camera, settings, bus, store, fleet.lease(camera))
+                cameras,
+                lambda camera: serve(
+                    camera, settings, bus, store, fleet.lease(camera), integrations.wake
+                ),
             )
     finally:
         await store.close()
 
 
-async def serve(camera: str, settings: Settings, bus: Bus, store: Store, lease: Lease) -> None:
-    """Hold the camera's lease and follow its people until bus or database fail."""
+async def serve(
+    camera: str,
+    settings: Settings,
+    bus: Bus,
+    store: Store,
+    lease: Lease,
+    on_events: Callable[[], None] = lambda: None,
+) -> None:
+    """Hold the camera's lease and follow its people until bus or database fail.
+
+    ``on_events`` is called after events were committed.
+    """
     async with holding(lease):
         saved = await store.checkpoint(camera)
-        await _CameraWorker(camera, settings, bus, store, lease, saved).work()
+        await _CameraWorker(camera, settings, bus, store, lease, saved, on_events).work()
 
 
 class _CameraWorker:
@@ -73,7 +89,9 @@ class _CameraWorker:
         store: Store,
         lease: Lease,
         saved: Checkpoint | None,
+        on_events: Callable[[], None],
     ) -> None:
+        self._on_events = on_events
         self._camera, self._bus, self._store, self._lease = camera, bus, store, lease
         self._maxlen = settings.bus.results_maxlen
         for counter in (_frames, _repeated, _missing):
@@ -194,6 +212,8 @@ class _CameraWorker:
         self._committed_at = time.monotonic()
         for event in self._rows.events:
             _events.labels(self._camera, event.kind).inc()
+        if self._rows.events:
+            self._on_events()
         _people.labels(self._camera).set(self._tracker.people)
         updates, self._rows, self._updates = self._updates, Rows(), []
         await self._tell()

@@ -12,6 +12,7 @@ from shared.settings.inference import (
     Precision,
     Preset,
 )
+from shared.settings.integrations import IntegrationsSettings, MqttSettings, WebhookSettings
 from shared.settings.root import DEFAULT_FILE, Settings, load_settings
 from shared.settings.tracker import TrackerSettings
 
@@ -26,15 +27,18 @@ __all__ = [
     "Device",
     "Family",
     "InferenceSettings",
+    "IntegrationsSettings",
     "LineSettings",
     "MaskSettings",
     "ModelSettings",
+    "MqttSettings",
     "Precision",
     "Preset",
     "Settings",
     "SourceSettings",
     "TelemetrySettings",
     "TrackerSettings",
+    "WebhookSettings",
     "ZoneSettings",
     "load_settings",
 ]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
 
 from pydantic import Field, model_validator
 
 from shared.settings._base import Section
+from shared.settings._secrets import with_password
 
 
 class BusSettings(Section):
@@ -76,16 +76,6 @@ class DatabaseSettings(Section):
         """Put the password into the URL: whoever has the settings can connect."""
         if not isinstance(values, dict) or not values.get("password_file"):
             return values
-        url, path = values.get("url"), Path(values["password_file"])
-        if not url:
+        if not values.get("url"):
             raise ValueError("password_file is given, but url is not")
-        try:
-            password = path.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ValueError(f"password_file {path} cannot be read: {error}") from None
-        parts = urlsplit(str(url))
-        if parts.password is not None or not parts.username:
-            return values
-        _user, _at, host = parts.netloc.rpartition("@")
-        place = f"{parts.username}:{quote(password, safe='')}@{host}"
-        return {**values, "url": parts._replace(netloc=place).geturl()}
+        return {**values, "url": with_password(str(values["url"]), values["password_file"])}

@@ -25,6 +25,7 @@ from shared.settings.api import ApiSettings, TelemetrySettings
 from shared.settings.bus import BusSettings, DatabaseSettings
 from shared.settings.cameras import CameraSettings, CaptureSettings, Name, SourceSettings
 from shared.settings.inference import InferenceSettings
+from shared.settings.integrations import IntegrationsSettings
 from shared.settings.tracker import TrackerSettings
 
 if sys.version_info >= (3, 11):
@@ -75,6 +76,7 @@ class Settings(BaseSettings):
     tracker: TrackerSettings = TrackerSettings()
     api: ApiSettings = ApiSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
+    integrations: IntegrationsSettings = IntegrationsSettings()
     data_dir: Path = Field(
         default_factory=lambda: Path(platformdirs.user_data_dir("posewire", appauthor=False)),
         description="Where the embedded servers keep their data.",
@@ -187,7 +189,9 @@ def _explain(error: ValidationError, path: Path | None) -> str:
             lines.append(f"unknown key {where}{_hint(str(problem['loc'][-1]), siblings)}")
         else:
             got = problem.get("input")
-            shown = "" if isinstance(got, (dict, BaseModel)) else f" (got {redact(repr(got))})"
+            secret = problem["loc"][-1:] == ("secret",)
+            hidden = secret or isinstance(got, (dict, BaseModel))
+            shown = "" if hidden else f" (got {redact(repr(got))})"
             lines.append(f"{where + ': ' if where else ''}{problem['msg']}{shown}")
     head = f"configuration ({path or 'environment and defaults'}):"
     return "\n  ".join([head, *lines])

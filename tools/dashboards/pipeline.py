@@ -36,7 +36,7 @@ def pipeline() -> dashboard.Dashboard:
     for panel in (*_figures(), *_frames(), *_latency()):
         board.with_panel(panel)
     board.with_row(dashboard.Row("Bus, errors, resources"))
-    for panel in (*_bus(), *_errors(), *_resources()):
+    for panel in (*_bus(), *_errors(), *_resources(), _integrations()):
         board.with_panel(panel)
     return board
 
@@ -204,6 +204,19 @@ def _errors() -> list[Any]:
             unit="s",
         ),
     ]
+
+
+def _integrations() -> Any:
+    return graph(
+        "Events that wait to be told",
+        promql("max by (integration) (posewire_integration_backlog)", "{{integration}}"),
+        promql(
+            f"sum by (integration) (increase(posewire_integration_dropped_total[{_R}]))",
+            "{{integration}} given up",
+            "B",
+        ),
+        description="MQTT and webhooks.",
+    )
 
 
 def _resources() -> list[Any]:

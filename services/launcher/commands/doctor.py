@@ -35,6 +35,7 @@ def doctor(config: Path | None, *, as_json: bool) -> bool:
         *checks.cameras(settings),
         asyncio.run(_bus(settings)),
         asyncio.run(_database(settings)),
+        *checks.integrations(settings),
         checks.disk(settings),
     ]
     good = all(check.ok is not False for check in found)
@@ -44,8 +45,9 @@ def doctor(config: Path | None, *, as_json: bool) -> bool:
         return good
     console = Console(highlight=False)
     marks = {True: "[green]ok  [/green]", False: "[red]BAD [/red]", None: "[dim]-   [/dim]"}
+    width = max(len(check.name) for check in found) + 1
     for check in found:
-        console.print(f"{marks[check.ok]} {check.name:<12}", end="")
+        console.print(f"{marks[check.ok]} {check.name:<{width}}", end="")
         console.print(check.text, markup=False, soft_wrap=True)
     return good
 

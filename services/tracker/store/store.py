@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
@@ -12,6 +12,7 @@ import asyncpg
 from pydantic import ValidationError
 
 from services.tracker.store.migrate import migrate
+from services.tracker.store.outbox import enqueue
 from services.tracker.tracking import visit_id
 from shared.errors import LeaseLost, StoreError, StoreUnavailable
 from shared.messages import Event, FrameHeader, SessionEnd
@@ -70,12 +71,16 @@ class Rows:
 class Store:
     """The tracker's side of the database. Reconnects by itself; callers retry StoreUnavailable."""
 
-    def __init__(self, settings: DatabaseSettings) -> None:
+    def __init__(
+        self, settings: DatabaseSettings, queues: Callable[[Event], Sequence[str]] | None = None
+    ) -> None:
+        """``queues``: names the outbox queues that an event belongs into; none by default."""
         if settings.url is None:
             raise StoreError("database.url is not set: the tracker needs a Postgres")
         self._url = settings.url
         self._timeout_s = settings.timeout_s
         self._size = settings.pool_size
+        self._queues = queues
         self._pool: asyncpg.Pool | None = None
         self._opening = asyncio.Lock()
 
@@ -118,7 +123,14 @@ class Store:
         """
         async with self._connection() as connection, connection.transaction():
             await self._advance(connection, checkpoint)
+            queued = [
+                (queue, event.id)
+                for event in rows.events
+                for queue in (self._queues(event) if self._queues else ())
+            ]
+            known = await _known(connection, rows.events) if queued else set()
             await _insert(connection, rows)
+            await enqueue(connection, queued, known)
 
     async def _advance(self, connection: asyncpg.Connection, new: Checkpoint) -> None:
         values = (new.camera, new.session, new.seq, new.position, new.state, new.version, new.ended)
@@ -173,6 +185,14 @@ class Store:
         if self._pool is not None:
             self._pool.terminate()
             self._pool = None
+
+
+async def _known(connection: asyncpg.Connection, events: Sequence[Event]) -> set[str]:
+    """Return the ids of those events that are stored already."""
+    rows = await connection.fetch(
+        "SELECT id::text FROM event WHERE id = ANY($1::uuid[])", [event.id for event in events]
+    )
+    return {row["id"] for row in rows}
 
 
 async def _insert(connection: asyncpg.Connection, rows: Rows) -> None:
