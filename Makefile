@@ -1,11 +1,12 @@
 # Everything happens in .venv; nothing is installed outside this folder (models: the user's cache).
 PYTHON ?= python3
+PYTHON310 ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.10.*/bin/python) python3.10)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST_ARGS ?=
 
-.PHONY: help install demo test lint format bench dashboards peers-env lock clean
+.PHONY: help install demo test lint format bench dashboards peers-env ncs2-env ov2022-env lock clean
 
 help:
 	@echo "make install   make .venv with the project and everything needed"
@@ -15,6 +16,8 @@ help:
 	@echo "make bench     measure speed and accuracy (needs ../shared/data)"
 	@echo "make dashboards  write deploy/grafana/dashboards anew from tools/dashboards"
 	@echo "make peers-env install other trackers for 'python -m bench.tracking' to compare with"
+	@echo "make ncs2-env  make .venv-ncs2 for a Neural Compute Stick 2 on x86-64"
+	@echo "make ov2022-env make .venv-ov2022: OpenVINO 2022.3, as on a Pi with the stick, for tests"
 	@echo "make lock      renew requirements.lock"
 
 install: $(STAMP)
@@ -58,6 +61,27 @@ peers-env:
 	test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check "trackers==2.6.1"
 
+# The stick's own environments: OpenVINO and OpenCV of 2022, NumPy 1 (docs/deploy-ncs2.md).
+ncs2-env:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' \
+	  || { echo "NumPy 1 wants Python 3.10 to 3.12: make ncs2-env PYTHON=python3.12"; exit 1; }
+	@test "$$(uname -m)" = x86_64 \
+	  || { echo "this OpenCV is for x86-64; on a Raspberry Pi: docs/deploy-ncs2.md"; exit 1; }
+	test -x .venv-ncs2/bin/python || $(PYTHON) -m venv .venv-ncs2
+	.venv-ncs2/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+	  -r deploy/requirements/ncs2.txt
+	.venv-ncs2/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+
+ov2022-env:
+	@$(PYTHON310) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 10))' 2>/dev/null \
+	  || { echo "OpenVINO 2022.3 wants Python 3.10: make ov2022-env PYTHON310=/path/to/it"; exit 1; }
+	test -x .venv-ov2022/bin/python || $(PYTHON310) -m venv .venv-ov2022
+	.venv-ov2022/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+	  -r deploy/requirements/ov2022.txt
+	.venv-ov2022/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	  "openvino==2022.3.2"
+	.venv-ov2022/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+
 lock:
 	$(PYTHON) -m pip install --quiet --target .lock-tool uv
 	.lock-tool/bin/uv pip compile pyproject.toml --all-extras --universal --python-version 3.10 \
@@ -65,7 +89,15 @@ lock:
 	for service in capture inference tracker api; do \
 	  .lock-tool/bin/uv pip compile pyproject.toml --extra $$service --universal --python-version 3.10 \
 	    --generate-hashes --no-annotate --no-header --quiet --output-file deploy/requirements/$$service.txt; done
+	.lock-tool/bin/uv pip compile pyproject.toml deploy/requirements/ncs2.in \
+	  --extra capture --extra inference --extra tracker --overrides deploy/requirements/ncs2.without \
+	  --universal --python-version 3.10 --generate-hashes --no-annotate --no-header --quiet \
+	  --output-file deploy/requirements/ncs2.txt
+	.lock-tool/bin/uv pip compile pyproject.toml deploy/requirements/ov2022.in \
+	  --extra inference --overrides deploy/requirements/ov2022.without \
+	  --universal --python-version 3.10 --generate-hashes --no-annotate --no-header --quiet \
+	  --output-file deploy/requirements/ov2022.txt
 	rm -rf .lock-tool
 
 clean:
-	rm -rf $(VENV) .venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-peers .venv-ncs2 .venv-ov2022 .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -119,6 +119,8 @@ class Frame:
     def __init__(self, finder: Finder, image: Image) -> None:
         self._finder, self._image = finder, image
         self._picture = (image.shape[0], image.shape[1])
+        only = finder._effort.only_shape
+        self._shapes = regions.SHAPES if only is None else (only,)
         self._boxes: Array = _NO_BOXES
         self._detected: ModelRun | None = None
         self._looks: list[Look] = []
@@ -131,7 +133,9 @@ class Frame:
         unseen = [person for person in expected if not _among(person, known)]
         wanted = people.targets([*known, *unseen], *self._merged, self._picture)
         most_cost = self._finder._effort.region_cost * self._finder._network.decoder.area_factor
-        await self._look(regions.plan(wanted, self._picture, most_cost, swept=self._swept))
+        await self._look(
+            regions.plan(wanted, self._picture, most_cost, swept=self._swept, shapes=self._shapes)
+        )
 
     def missed(self, expected: Sequence[Person]) -> bool:
         """Return whether somebody was not found again, and nobody has searched the frame yet."""
@@ -197,8 +201,8 @@ class Frame:
         if self._swept:
             return
         areas = self._finder._network.decoder.sweeps(self._finder._effort.sweeps)
-        await self._look([regions.sweep(self._picture, area) for area in areas])
-        if not len(self._merged[0]) and min(areas) > _CLOSE_UP:
+        await self._look([regions.sweep(self._picture, area, self._shapes) for area in areas])
+        if not len(self._merged[0]) and min(areas) > _CLOSE_UP and len(self._shapes) > 1:
             await self._look([regions.sweep(self._picture, _CLOSE_UP)])
         self._swept = True
 

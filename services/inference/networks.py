@@ -148,11 +148,24 @@ class AssociativeDecoder(PafDecoder):
 
 
 class PoseNetwork:
-    """A pose network, compiled for each input shape when it is first needed."""
+    """A pose network, compiled for each input shape when it is first needed.
 
-    def __init__(self, settings: InferenceSettings, files: ModelFiles, *, mirror: bool) -> None:
+    Args:
+        settings, files, mirror: the model, and how it is run.
+        engines: what is compiled already.
+    """
+
+    def __init__(
+        self,
+        settings: InferenceSettings,
+        files: ModelFiles,
+        *,
+        mirror: bool,
+        engines: Sequence[Engine] = (),
+    ) -> None:
         self._settings, self._files = settings, files
         self._mirror = mirror
+        self._compiled = {engine.input_shape: engine for engine in engines}
         self._engines: dict[Shape, asyncio.Future[Engine]] = {}
         self.decoder: Decoder
         if files.spec.family == "movenet-multipose":
@@ -169,6 +182,8 @@ class PoseNetwork:
 
     async def engine(self, shape: Shape) -> Engine:
         """Return the engine for ``shape``. Raises DeviceError."""
+        if shape in self._compiled:
+            return self._compiled[shape]
         if shape not in self._engines:
             opening = asyncio.to_thread(open_engine, self._files, self._settings, shape=shape)
             self._engines[shape] = asyncio.ensure_future(opening)
@@ -215,6 +230,8 @@ class PoseNetwork:
 
     def close(self) -> None:
         """Release the engines."""
+        for compiled in self._compiled.values():
+            compiled.close()
         for engine in self._engines.values():
             if engine.done() and not engine.cancelled() and engine.exception() is None:
                 engine.result().close()

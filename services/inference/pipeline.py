@@ -9,10 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 from services.inference.detector import Detector
 from services.inference.engines import choose_device, open_engine
+from services.inference.engines.choice import MYRIAD
 from services.inference.finder import Finder, Prior
 from services.inference.imaging import decode_jpeg
 from services.inference.networks import PoseNetwork
-from services.inference.presets import effort
+from services.inference.presets import effort, in_one_shape
 from services.inference.registry import Selection, resolve
 from services.inference.watch import Findings, Prepared
 from shared.settings import InferenceSettings
@@ -33,7 +34,7 @@ class PersonPipeline:
         """Fetch, load and compile the models. Raises ModelError, DeviceError."""
         selection = selection or await resolve(settings)
         device, why = await asyncio.to_thread(choose_device, settings)
-        finder = await asyncio.to_thread(_open_finder, settings, selection)
+        finder = await asyncio.to_thread(_open_finder, settings, selection, device)
         parts = [files for files in (selection.detector, selection.pose) if files is not None]
         names = " + ".join(f"{files.spec.name} {files.spec.precision}" for files in parts)
         reasons = f"{settings.preset}; {selection.reason}; {why}"
@@ -80,12 +81,17 @@ class PersonPipeline:
         await asyncio.to_thread(self._finder.close)
 
 
-def _open_finder(settings: InferenceSettings, selection: Selection) -> Finder:
+def _open_finder(settings: InferenceSettings, selection: Selection, device: str) -> Finder:
     work = effort(settings)
     detector = None
     if selection.detector is not None:
         spec = selection.detector.spec
         engine = open_engine(selection.detector, settings)
         detector = Detector(engine, spec.family, spec.person_label)
-    network = PoseNetwork(settings, selection.pose, mirror=work.mirror)
+    engines = []
+    if device == MYRIAD:
+        # Each compiled shape takes memory on the stick and seconds to get there: one of each model.
+        engines.append(open_engine(selection.pose, settings))
+        work = in_one_shape(work, engines[0].input_shape)
+    network = PoseNetwork(settings, selection.pose, mirror=work.mirror, engines=engines)
     return Finder(work, settings.detection_score, network, detector)

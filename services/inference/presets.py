@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from services.inference.regions import FULL_AREA, Shape
 from shared.settings import InferenceSettings, Preset
 
 
@@ -22,6 +23,8 @@ class Effort:
     """Time between runs of the detector, while everybody followed is found again."""
     mirror: bool
     """Whether each look is averaged with its mirror image: twice the work."""
+    only_shape: Shape | None = None
+    """Height and width of every look, where the device holds the network in one shape alone."""
 
 
 PRESETS: dict[Preset, Effort] = {
@@ -39,4 +42,16 @@ def effort(settings: InferenceSettings) -> Effort:
         value = getattr(settings, name)
         return getattr(preset, name) if value is None else value
 
-    return Effort(**{name: chosen(name) for name in Effort.__slots__})  # type: ignore[arg-type]
+    names = [name for name in Effort.__slots__ if name != "only_shape"]
+    return Effort(**{name: chosen(name) for name in names})  # type: ignore[arg-type]
+
+
+def in_one_shape(effort: Effort, shape: Shape) -> Effort:
+    """Return ``effort`` for a network that takes inputs of ``shape`` alone.
+
+    All sweeps would then be the same look, so one is left; ``region_cost`` says how many people
+    or groups are looked at besides.
+    """
+    area = shape[0] * shape[1] / FULL_AREA
+    cost = max(effort.region_cost, area)
+    return replace(effort, sweeps=(area,), region_cost=cost, only_shape=shape)

@@ -88,9 +88,14 @@ class Target:
         return self.score * max(_expected_oks(wished_px) - now, 0.0)
 
 
-def sweep(picture: Shape, area: float) -> Region:
-    """Return the whole picture (height, width) in an input of about ``area`` relative size."""
+def sweep(picture: Shape, area: float, shapes: Sequence[Shape] = SHAPES) -> Region:
+    """Return the whole picture (height, width) in an input of about ``area`` relative size.
+
+    Where ``shapes`` is one alone, in that.
+    """
     height, width = picture
+    if len(shapes) == 1:
+        return Region((0.0, 0.0, float(width), float(height)), shapes[0])
     aspect = min(_ASPECTS, key=lambda a: abs(np.log(a / (width / height))))
     tall = np.sqrt(area * FULL_AREA / aspect)
     shape = (_to_stride(tall), _to_stride(tall * aspect))
@@ -112,7 +117,12 @@ def halves(region: Region) -> list[Region]:
 
 
 def plan(
-    targets: Sequence[Target], picture: Shape, most_cost: float, *, swept: bool
+    targets: Sequence[Target],
+    picture: Shape,
+    most_cost: float,
+    *,
+    swept: bool,
+    shapes: Sequence[Shape] = SHAPES,
 ) -> list[Region]:
     """Return the regions that show the targets who need it.
 
@@ -123,15 +133,16 @@ def plan(
             shown small, the whole picture is looked at; if it has been (``swept``), as many
             people as can be, those who cost least first.
         swept: whether the whole picture has been looked at already.
+        shapes: of the inputs there are.
     """
     drafts: list[_Draft] = []
     for wished in PERSON_PX:
-        drafts = [_Draft(t.px_box, wished / t.px_size) for t in targets if t.needs(wished)]
+        drafts = [_Draft(t.px_box, wished / t.px_size, shapes) for t in targets if t.needs(wished)]
         regions = _merge(drafts)
         if sum(region.cost for region in regions) <= most_cost:
             return regions
     if not swept:
-        return [sweep(picture, min(most_cost, _MOST_SWEEP))]
+        return [sweep(picture, min(most_cost, _MOST_SWEEP), shapes)]
     return _best(_merge(drafts), targets, most_cost)
 
 
@@ -157,9 +168,10 @@ class _Draft:
 
     px_box: PxBox
     scale: float
+    shapes: Sequence[Shape]
 
     def region(self) -> Region:
-        return Region(self.px_box, _shape_for(self.px_box, self.scale))
+        return Region(self.px_box, _shape_for(self.px_box, self.scale, self.shapes))
 
 
 def _merge(drafts: list[_Draft]) -> list[Region]:
@@ -184,7 +196,8 @@ def _merge(drafts: list[_Draft]) -> list[Region]:
 def _join(one: _Draft, two: _Draft) -> _Draft:
     a, b = one.px_box, two.px_box
     box = (min(a[0], b[0]), min(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3]))
-    return _Draft(box, min(max(one.scale, two.scale), 2 * min(one.scale, two.scale)))
+    scale = min(max(one.scale, two.scale), 2 * min(one.scale, two.scale))
+    return _Draft(box, scale, one.shapes)
 
 
 def _contains(outer: PxBox, inner: PxBox) -> bool:
@@ -200,13 +213,13 @@ def _touch(a: PxBox, b: PxBox) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
-def _shape_for(box: PxBox, scale: float) -> Shape:
+def _shape_for(box: PxBox, scale: float, shapes: Sequence[Shape]) -> Shape:
     """Return the cheapest shape that shows the box at ``scale`` or nearly so, else the best fit."""
     width, height = (box[2] - box[0]) * scale, (box[3] - box[1]) * scale
-    fitting = [s for s in SHAPES if s[0] >= _FILLED * height and s[1] >= _FILLED * width]
+    fitting = [s for s in shapes if s[0] >= _FILLED * height and s[1] >= _FILLED * width]
     if fitting:
         return min(fitting, key=lambda s: s[0] * s[1])
-    return max(SHAPES, key=lambda s: (min(s[0] / height, s[1] / width), -s[0] * s[1]))
+    return max(shapes, key=lambda s: (min(s[0] / height, s[1] / width), -s[0] * s[1]))
 
 
 def _to_stride(side: float) -> int:

@@ -29,3 +29,12 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Release the network; call it when nothing is running."""
+
+
+def require_tensor(tensor: Tensor, shape: tuple[int, int]) -> None:
+    """Raise ValueError where ``tensor`` is not what an engine of ``shape`` takes."""
+    height, width = shape
+    if tensor.shape != (1, height, width, 3) or tensor.dtype != np.uint8:
+        raise ValueError(
+            f"expected uint8 (1, {height}, {width}, 3), got {tensor.dtype} {tensor.shape}"
+        )

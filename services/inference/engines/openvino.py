@@ -1,21 +1,24 @@
-"""The engine on OpenVINO: CPU, GPU, NPU."""
+"""The engine on OpenVINO: CPU, GPU, NPU, and MYRIAD where it is 2022.3 with the stick's plugin."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import numpy as np
-import openvino as ov
-import structlog
 
-from services.inference.engines.base import Engine, Maps, Tensor
+from services.inference.engines import _ov as ov
+from services.inference.engines.base import Engine, Maps, Tensor, require_tensor
+from services.inference.engines.blocking import BlockingEngine, Outputs, last_line
+from services.inference.engines.choice import MYRIAD, choose, require_precision
 from services.inference.registry import ModelFiles
 from shared.errors import DeviceError, ModelError
 from shared.settings import InferenceSettings
 
-_log = structlog.get_logger(__name__)
+_WITH_STICK = (2022, 3)
+"""The last release that knows the Neural Compute Stick."""
 
 
 @cache
@@ -23,26 +26,27 @@ def _core() -> Any:
     return ov.Core()
 
 
-def choose_device(settings: InferenceSettings) -> tuple[str, str]:
-    """Return the device to run on and why.
+def devices() -> dict[str, str]:
+    """Return the devices that are here with their full names."""
+    core = _core()
+    return {
+        name: str(core.get_property(name, "FULL_DEVICE_NAME")) for name in core.available_devices
+    }
 
-    Raises DeviceError where the device is not there and ``fallback`` is off.
-    """
-    available = list(_core().available_devices)
-    wanted = settings.device
-    if wanted == "AUTO":
-        # OpenVINO's own AUTO starts on the CPU and moves on, which changes results in mid-run.
-        device = next((name for name in available if name.startswith("GPU")), "CPU")
-        return device, f"device = AUTO: {device} of {', '.join(available)}"
-    if any(name == wanted or name.startswith(wanted + ".") for name in available):
-        return wanted, f"device = {wanted}"
-    missing = f"device {wanted} is not on this machine (there is {', '.join(available)})"
-    if wanted == "MYRIAD":
-        missing += "; OpenVINO dropped the Neural Compute Stick after 2022.3"
-    if settings.fallback:
-        _log.warning("inference.fallback", reason=missing, device="CPU")
-        return "CPU", f"{missing}; continuing on the CPU"
-    raise DeviceError(f"{missing}. Use --device CPU, or set inference.fallback = true")
+
+def choose_device(settings: InferenceSettings) -> tuple[str, str]:
+    """As ``engines.choose_device``."""
+    if ov.RELEASE > _WITH_STICK:
+        advice = (
+            "OpenVINO dropped the Neural Compute Stick after 2022.3: run the worker from the "
+            "environment that 'make ncs2-env' makes (docs/deploy-ncs2.md)"
+        )
+    else:
+        advice = (
+            "plug the stick in, and let this user open it (the udev rule in docs/deploy-ncs2.md); "
+            "OpenVINO's package from PyPI is without its plugin, Intel's archive has it"
+        )
+    return choose(settings, _core().available_devices, advice)
 
 
 def open_engine(
@@ -54,28 +58,60 @@ def open_engine(
     Raises ModelError where the file is broken, DeviceError where it cannot run on the device.
     """
     device, _reason = choose_device(settings)
+    require_precision(files.spec.name, files.spec.precision, device)
     try:
         model = _core().read_model(str(files.path))
     except RuntimeError as error:
-        raise ModelError(f"{files.path} is not a model OpenVINO can read: {_line(error)}") from None
+        raise ModelError(
+            f"{files.path} is not a model OpenVINO can read: {last_line(error)}"
+        ) from None
     channels_last = files.spec.family == "movenet-multipose"
     height, width = shape or _own_shape(model, channels_last)
     try:
         model.reshape([1, height, width, 3] if channels_last else [1, 3, height, width])
         model = _with_preprocessing(model, channels_last)
-        config: dict[str, Any] = {"PERFORMANCE_HINT": "THROUGHPUT"}
-        if device == "CPU":
-            # Several networks share the cores; pinned, two of them may wait for the same one.
-            config["ENABLE_CPU_PINNING"] = False
-            if settings.threads:
-                config["INFERENCE_NUM_THREADS"] = settings.threads
-        compiled = _core().compile_model(model, device, config)
+        compiled = _core().compile_model(model, device, _config(device, settings))
     except RuntimeError as error:
         raise DeviceError(
             f"{files.spec.name} {files.spec.precision} cannot run on {device} with input "
-            f"{height}x{width}: {_line(error)}"
+            f"{height}x{width}: {last_line(error)}"
         ) from None
+    if device == MYRIAD:
+        return BlockingEngine(_caller(compiled), files, device, (height, width))
     return OpenVinoEngine(compiled, files, device, (height, width))
+
+
+def _config(device: str, settings: InferenceSettings) -> dict[str, Any]:
+    if device == MYRIAD:
+        return {}
+    config: dict[str, Any] = {"PERFORMANCE_HINT": "THROUGHPUT"}
+    if device == "CPU":
+        # Several networks share the cores; pinned, two of them may wait for the same one.
+        if ov.RELEASE > _WITH_STICK:
+            config["ENABLE_CPU_PINNING"] = False
+        else:
+            config["AFFINITY"] = "NONE"
+        if settings.threads:
+            config["INFERENCE_NUM_THREADS"] = settings.threads
+    return config
+
+
+def _caller(compiled: Any) -> Callable[[Tensor], Outputs]:
+    """Return what runs the network and blocks.
+
+    An AsyncInferQueue does not tell that a request has failed, and a stick does get pulled out.
+    """
+    request = compiled.create_infer_request()
+    names = _names(compiled)
+
+    def run(tensor: Tensor) -> Outputs:
+        request.infer({0: tensor})
+        return {
+            name: np.array(request.get_output_tensor(index).data, np.float32)
+            for index, name in enumerate(names)
+        }
+
+    return run
 
 
 def _own_shape(model: Any, channels_last: bool) -> tuple[int, int]:
@@ -85,12 +121,12 @@ def _own_shape(model: Any, channels_last: bool) -> tuple[int, int]:
 
 
 def _with_preprocessing(model: Any, channels_last: bool) -> Any:
-    steps = ov.preprocess.PrePostProcessor(model)
+    steps = ov.PrePostProcessor(model)
     source = steps.input().tensor()
     source.set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
-    source.set_color_format(ov.preprocess.ColorFormat.BGR)
+    source.set_color_format(ov.ColorFormat.BGR)
     if channels_last:
-        steps.input().preprocess().convert_color(ov.preprocess.ColorFormat.RGB)
+        steps.input().preprocess().convert_color(ov.ColorFormat.RGB)
     steps.input().model().set_layout(ov.Layout("NHWC" if channels_last else "NCHW"))
     return steps.build()
 
@@ -105,7 +141,7 @@ class OpenVinoEngine(Engine):
         self.precision = files.spec.precision
         self.device = device
         self.input_shape = shape
-        self._names = [_name(output, index) for index, output in enumerate(compiled.outputs)]
+        self._names = _names(compiled)
         requests = int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
         self._queue = ov.AsyncInferQueue(compiled, requests)
         self._queue.set_callback(self._done)
@@ -113,11 +149,7 @@ class OpenVinoEngine(Engine):
         self._free = asyncio.Semaphore(requests)
 
     async def infer(self, tensor: Tensor) -> dict[str, Maps]:
-        height, width = self.input_shape
-        if tensor.shape != (1, height, width, 3) or tensor.dtype != np.uint8:
-            raise ValueError(
-                f"expected uint8 (1, {height}, {width}, 3), got {tensor.dtype} {tensor.shape}"
-            )
+        require_tensor(tensor, self.input_shape)
         loop = asyncio.get_running_loop()
         async with self._free:
             answer: asyncio.Future[dict[str, Maps]] = loop.create_future()
@@ -143,12 +175,8 @@ def _deliver(answer: asyncio.Future[dict[str, Maps]], outputs: dict[str, Maps]) 
         answer.set_result(outputs)
 
 
-def _name(output: Any, index: int) -> str:
-    names = output.get_names()
-    return str(output.get_any_name()) if names else str(index)
-
-
-def _line(error: RuntimeError) -> str:
-    """Return the last telling line of one of OpenVINO's many-lined errors."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1][:300] if lines else type(error).__name__
+def _names(compiled: Any) -> list[str]:
+    return [
+        str(output.get_any_name()) if output.get_names() else str(index)
+        for index, output in enumerate(compiled.outputs)
+    ]

@@ -60,9 +60,12 @@ _ZOO_FILES: dict[tuple[str, Precision, str], tuple[str, tuple[str, ...]]] = {
         "64e24ceca496aba4fb818edbea7c3a1405bc42c3166eac1b4be4f6cc89623c80cb9a1fd4c32d245d423653aa588e1a0b",)),
     (POSE, "FP32", "bin"): ("2023.0/models_bin/1", (
         "64ef06d261ae522409172a396d927f7345525dbde011e3e2bff487f73e7b1d8cf622091feba9c23c7d4625c0aab0a3e5",)),
-    (POSE, "FP16", "xml"): ("2023.0/models_bin/1", (
+    # FP16 is what the Neural Compute Stick runs: the last release whose files its engine can read.
+    (POSE, "FP16", "xml"): ("2021.4/models_bin/3", (
+        "560880b45f2e58f1f4d5388000e0364c30199ef656a1b2fd07cd4cdb7b53561c",
         "cffe8df7d053b9cbf858a21faa32e30cb8a645416e9ee4ce3fbcc3106094505477d66a06b7e46d6ddb9c2de4b0cee319",)),
-    (POSE, "FP16", "bin"): ("2023.0/models_bin/1", (
+    (POSE, "FP16", "bin"): ("2021.4/models_bin/3", (
+        "40dfef77d8216f23b83d86d8915659e3ade89abadbb9173bc9b946cffb6c1c9e",
         "dabb7be42c5be008de354c6670aa8291c2d18e59f18a1c138df9b5200929a03c1e323930a1d21ecff69d3f06007de67c",)),
     (POSE, "FP16-INT8", "xml"): ("2022.1/models_bin/3", (
         "581b082e749848fdfc6d4b4b70e8189c3c2bae1c2d59c6b2c1a026a5471754e3",
@@ -74,10 +77,10 @@ _ZOO_FILES: dict[tuple[str, Precision, str], tuple[str, tuple[str, ...]]] = {
         "6a937c6068cf9b5f133e86739971267c4037990dcd39a70631777bf9252481b4ed9d6c2f60edb63436a9833fc8e6a142",)),
     (DETECTOR, "FP32", "bin"): ("2023.0/models_bin/1", (
         "9e0fb51e3b9064657b14ddd8c190f7088fd561a184acd38ba7a7d4c491879e56a5a6d4619810cbbaef36a9653810486a",)),
-    (DETECTOR, "FP16", "xml"): ("2023.0/models_bin/1", (
+    (DETECTOR, "FP16", "xml"): ("2021.4/models_bin/3", (
         "21f3e382674f1587d2677a97f25e7e1555b8b6f90fec036d752daac086c3183b",
         "99ad3d4580a0123bef05ff77b6f46ccec16de974d1f5699fb94cd842e3242c6aa641f4977f9a5bb2f0fab42fe51cbb63")),
-    (DETECTOR, "FP16", "bin"): ("2023.0/models_bin/1", (
+    (DETECTOR, "FP16", "bin"): ("2021.4/models_bin/3", (
         "56eeccbeb3f27144046edacb95b459d60f3930f54051ef5b9e5253923c07b672",
         "a67422e3b5ec76057651d2a0237eab862de00e968c7eef1e5f333849ae64f91900bcd30a23e1b7dbaa07313e358759b9")),
     (DETECTOR, "FP16-INT8", "xml"): ("2023.0/models_bin/1", (

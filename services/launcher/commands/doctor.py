@@ -53,8 +53,8 @@ def doctor(config: Path | None, *, as_json: bool) -> bool:
 
 
 def _packages() -> Iterator[Check]:
+    yield _engine()
     for name, module, extra in (
-        ("OpenVINO", "openvino", "inference"),
         ("OpenCV", "cv2", "inference"),
         ("PyAV", "av", "capture"),
         ("asyncpg", "asyncpg", "tracker"),
@@ -67,18 +67,29 @@ def _packages() -> Iterator[Check]:
             yield Check(name, True, version)
 
 
+def _engine() -> Check:
+    if importlib.util.find_spec("openvino") is not None:
+        version = getattr(importlib.import_module("openvino"), "__version__", None)
+        # 2022.3 does not have it at the top.
+        version = version or importlib.import_module("openvino.runtime").get_version()
+        return Check("OpenVINO", True, str(version))
+    try:
+        from services.inference.engines import devices
+
+        return Check("OpenVINO", None, f"not installed; networks run {devices()['CPU']}")
+    except (ImportError, DeviceError) as error:
+        return Check("OpenVINO", False, f"missing: {error}")
+
+
 def _devices(settings: Settings) -> Iterator[Check]:
     try:
-        import openvino
+        from services.inference.engines import choose_device, devices
 
-        from services.inference.engines import choose_device
-    except ImportError as error:
+        for name, full in devices().items():
+            yield Check(f"device {name}", True, full)
+    except (ImportError, DeviceError) as error:
         yield Check("devices", False, str(error))
         return
-    core = openvino.Core()
-    for device in core.available_devices:
-        full = str(core.get_property(device, "FULL_DEVICE_NAME"))
-        yield Check(f"device {device}", True, full)
     try:
         device, why = choose_device(settings.inference)
         yield Check("device", True, f"{device} ({why})")

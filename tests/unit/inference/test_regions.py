@@ -8,7 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.inference.imaging import crop, stretch
-from services.inference.regions import PERSON_PX, SHAPES, Target, halves, plan, sweep
+from services.inference.presets import effort, in_one_shape
+from services.inference.regions import (
+    FULL_AREA,
+    PERSON_PX,
+    SHAPES,
+    Target,
+    halves,
+    plan,
+    sweep,
+)
+from shared.settings import InferenceSettings
 
 PICTURE = (432, 768)
 
@@ -147,3 +157,28 @@ def test_a_stretched_picture_fills_the_input() -> None:
     assert (tensor == 7).all()
     end = view.to_picture(np.array([[544, 320]], dtype=np.float32))
     np.testing.assert_allclose(end, [[90, 30]])
+
+
+ONLY = (256, 456)
+
+
+def test_where_there_is_one_shape_every_look_has_it() -> None:
+    assert sweep(PICTURE, 0.35, [ONLY]).shape == ONLY
+    apart = [target(300, 100, 400, 340), target(20, 9, 120, 249)]
+    looks = plan(apart, PICTURE, 2.0, swept=False, shapes=[ONLY])
+    assert [look.shape for look in looks] == [ONLY, ONLY]
+    assert all(look.scale * 200 > 0.7 * 176 for look in looks)
+    # What two looks would cost is not there: the whole picture, or the one that helps most.
+    (whole,) = plan(apart, PICTURE, 1.0, swept=False, shapes=[ONLY])
+    assert whole == sweep(PICTURE, 1.0, [ONLY])
+    (best,) = plan(apart, PICTURE, 1.0, swept=True, shapes=[ONLY])
+    assert best in looks
+
+
+@pytest.mark.parametrize("preset", ["fast", "balanced", "accurate"])
+def test_a_preset_in_one_shape_has_one_sweep_and_room_for_one_look(preset: str) -> None:
+    work = in_one_shape(effort(InferenceSettings(preset=preset)), ONLY)
+    assert work.sweeps == (1.0,)
+    assert work.region_cost >= 1.0
+    assert work.only_shape == ONLY
+    assert in_one_shape(work, (320, 576)).region_cost >= 320 * 576 / FULL_AREA
