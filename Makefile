@@ -71,6 +71,8 @@ ncs2-env:
 	.venv-ncs2/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
 	  -r deploy/requirements/ncs2.txt
 	.venv-ncs2/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@/sbin/ldconfig -p | grep -q 'libusb-1\.0\.so\.0' \
+	  || echo "the stick needs libusb besides: apt-get install libusb-1.0-0"
 
 ov2022-env:
 	@$(PYTHON310) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 10))' 2>/dev/null \

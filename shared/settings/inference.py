@@ -68,9 +68,14 @@ class InferenceSettings(Section):
         description="How much work a frame is worth: fast, balanced, or accurate; what each finds "
         "and costs is in docs/accuracy.md.",
     )
-    device: Device = Field("AUTO", description="Device to run on; AUTO takes OpenVINO's choice.")
+    device: Device = Field(
+        "AUTO",
+        description="Device to run on; AUTO takes a GPU, else the CPU. "
+        "MYRIAD, the Neural Compute Stick 2, has an environment of its own (deploy-ncs2.md).",
+    )
     precision: Precision = Field(
-        "FP16-INT8", description="Precision of the model files; MYRIAD needs FP16."
+        "FP16-INT8",
+        description="Precision of the model files; FP16-INT8 on MYRIAD means FP16.",
     )
     fallback: bool = Field(
         False,

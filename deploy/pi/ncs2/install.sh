@@ -128,7 +128,15 @@ TEXT
   chmod 755 "$VENV/posewire"
 }
 
+add_libusb() { # the stick's plugin reaches it by that
+  [ -z "$root" ] && ! ldconfig -p | grep -q 'libusb-1\.0\.so\.0' || return 0
+  say "apt-get install libusb-1.0-0"
+  apt-get -qq update
+  DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install libusb-1.0-0 >/dev/null
+}
+
 install_all() {
+  add_libusb
   unpack
   add_environment
   install -D -m 644 97-posewire-ncs2.rules "$RULES"
