@@ -99,6 +99,8 @@ lock:
 	  --extra inference --overrides deploy/requirements/ov2022.without \
 	  --universal --python-version 3.10 --generate-hashes --no-annotate --no-header --quiet \
 	  --output-file deploy/requirements/ov2022.txt
+	.lock-tool/bin/uv pip compile pyproject.toml --extra capture --extra inference --extra tracker --extra api \
+	  --universal --python-version 3.10 --generate-hashes --no-annotate --no-header --quiet --output-file deploy/requirements/pi.txt
 	rm -rf .lock-tool
 
 clean:

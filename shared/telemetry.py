@@ -14,7 +14,9 @@ from prometheus_client import start_http_server
 from shared.errors import ConfigError
 from shared.redact import redact
 from shared.settings import TelemetrySettings
+from shared.systemd import writes_to_journal
 
+_PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 _METRICS_PORTS = {"capture": 9101, "inference": 9102, "tracker": 9103}
 
 
@@ -29,10 +31,21 @@ def _redacted(
     return event
 
 
+def _with_priority(render: Any) -> Any:
+    """Put the level before a line as sd-daemon(3) has it; the journal takes it off again."""
+
+    def rendered(logger: Any, method: str, event: MutableMapping[str, Any]) -> str:
+        priority = _PRIORITIES.get(event.get("level", ""), 6)
+        return f"<{priority}>{render(logger, method, event)}"
+
+    return rendered
+
+
 def configure_logging(settings: TelemetrySettings, *, service: str | None = None) -> None:
     """Write logs to stderr, one line each, credentials redacted.
 
-    JSON lines unless stderr is a terminal (or as ``settings.log_format`` says).
+    JSON lines unless stderr is a terminal (or as ``settings.log_format`` says). In the journal
+    each line has its priority, so that ``journalctl -p warning`` finds what matters.
     """
     console = settings.log_format == "console" or (
         settings.log_format == "auto" and sys.stderr.isatty()
@@ -42,6 +55,8 @@ def configure_logging(settings: TelemetrySettings, *, service: str | None = None
         if console
         else structlog.processors.JSONRenderer()
     )
+    if writes_to_journal(sys.stderr):
+        renderer = _with_priority(renderer)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

@@ -15,6 +15,7 @@ from services.api.app import create_app
 from services.api.gateway import Gateway
 from shared.bus import Bus
 from shared.errors import ConfigError
+from shared.heart import Heart
 from shared.settings import Settings
 
 _log = structlog.get_logger(__name__)
@@ -33,9 +34,10 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def run(settings: Settings, bus: Bus) -> None:
+async def run(settings: Settings, bus: Bus, heart: Heart | None = None) -> None:
     """Serve the gateway until cancelled; then close viewers (1001) and connections.
 
+    ``heart`` is told once requests are answered.
     Raises ConfigError where the address cannot be used.
     """
     listener = listen(settings.api.host, settings.api.port)
@@ -58,6 +60,9 @@ async def run(settings: Settings, bus: Bus) -> None:
     keeping = _keeping(settings, gateway)
     _log.info("api.listening", url=url(listener))
     try:
+        while not (server.started or serving.done()):
+            await asyncio.sleep(0.01)
+        (heart or Heart()).ready(f"serves {url(listener)}")
         await asyncio.shield(serving)
     finally:
         if keeping is not None:

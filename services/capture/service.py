@@ -21,6 +21,7 @@ from services.capture.state import StateBoard
 from shared.backoff import Backoff
 from shared.bus import START, Bus, Entry, keys
 from shared.errors import BusUnavailable
+from shared.heart import Heart
 from shared.messages import Control
 from shared.settings import Settings
 from shared.worker import run_cameras
@@ -28,13 +29,17 @@ from shared.worker import run_cameras
 _log = structlog.get_logger(__name__)
 
 
-async def run(settings: Settings, bus: Bus) -> None:
-    """Play every enabled camera until cancelled."""
+async def run(settings: Settings, bus: Bus, heart: Heart | None = None) -> None:
+    """Play every enabled camera until cancelled.
+
+    ``heart`` is told at once: cameras that are not there are waited for, each by itself.
+    """
     cameras = {
         name: _Camera(settings, bus, name)
         for name, camera in settings.cameras.items()
         if camera.enabled
     }
+    (heart or Heart()).ready(f"plays {', '.join(cameras) or 'nothing'}")
     if not cameras:
         _log.warning("capture.no_cameras")
         await asyncio.Event().wait()

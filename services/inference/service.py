@@ -16,9 +16,11 @@ from msgspec.structs import replace
 from prometheus_client import Counter, Histogram
 
 from services.inference.pipeline import PersonPipeline
+from services.inference.stall import Stall
 from services.inference.watch import Examined, Examiner, Findings, Watch
 from shared.bus import START, Bus, Entry, Lease, keys
 from shared.fleet import Fleet
+from shared.heart import Heart
 from shared.messages import FrameHeader, PoseResult, Progress, SessionEnd
 from shared.settings import Settings
 from shared.worker import cancel, holding, require, run_cameras
@@ -37,28 +39,41 @@ _LIVE_IN_FLIGHT = 2
 """Live frames examined at once: more would only make each of them older."""
 
 
-async def run(settings: Settings, bus: Bus) -> None:
-    """Serve all enabled cameras until cancelled. Raises ModelError, DeviceError at the start."""
+async def run(settings: Settings, bus: Bus, heart: Heart | None = None) -> None:
+    """Serve all enabled cameras until cancelled. Raises ModelError, DeviceError at the start.
+
+    ``heart`` is told once the models are loaded; it stops where the device does not answer.
+    """
+    heart = heart or Heart()
     pipeline = await PersonPipeline.open(settings.inference)
     _log.info("inference.ready", models=pipeline.describe())
     cameras = [name for name, camera in settings.cameras.items() if camera.enabled]
+    stall = Stall(settings.inference.stuck_after_s)
+    heart.examine(stall.reason)
+    heart.ready(f"examines {', '.join(cameras) or 'nothing'} by {pipeline.describe()}")
     fleet = Fleet(bus, "inference", len(cameras), ttl_s=settings.bus.lease_s)
     try:
         async with fleet:
             await run_cameras(
                 cameras,
-                lambda camera: serve(camera, settings, bus, pipeline, fleet.lease(camera)),
+                lambda camera: serve(camera, settings, bus, pipeline, fleet.lease(camera), stall),
             )
     finally:
         await pipeline.close()
 
 
 async def serve(
-    camera: str, settings: Settings, bus: Bus, examiner: Examiner, lease: Lease
+    camera: str,
+    settings: Settings,
+    bus: Bus,
+    examiner: Examiner,
+    lease: Lease,
+    stall: Stall | None = None,
 ) -> None:
     """Hold the camera's lease and work on its frames until the bus fails or restarts."""
+    stall = stall or Stall(settings.inference.stuck_after_s)
     async with holding(lease):
-        worker = _CameraWorker(camera, settings, bus, examiner, lease)
+        worker = _CameraWorker(camera, settings, bus, examiner, lease, stall)
         try:
             await worker.work()
         finally:
@@ -77,9 +92,15 @@ class _Pending:
 
 class _CameraWorker:
     def __init__(
-        self, camera: str, settings: Settings, bus: Bus, examiner: Examiner, lease: Lease
+        self,
+        camera: str,
+        settings: Settings,
+        bus: Bus,
+        examiner: Examiner,
+        lease: Lease,
+        stall: Stall,
     ) -> None:
-        self._camera, self._bus, self._lease = camera, bus, lease
+        self._camera, self._bus, self._lease, self._stall = camera, bus, lease, stall
         self._examiner, self._watch = examiner, Watch(examiner)
         self._in_flight = settings.inference.in_flight
         self._maxlen = settings.bus.results_maxlen
@@ -147,6 +168,7 @@ class _CameraWorker:
         _skipped.labels(self._camera).inc(skipped)
         examined = self._watch.take(message, entry.payload or b"")
         self._pending.append(_Pending(entry.id, message, examined, skipped))
+        self._stall.waits(self._camera)
 
     async def _catch_up(self, frame: FrameHeader) -> None:
         """Go on from the tracker's last commit, where the bus has lost our own last result."""
@@ -167,6 +189,7 @@ class _CameraWorker:
             done = self._pending[0]
             findings = (await done.examined).findings
             self._pending.popleft()
+            self._stall.answered(self._camera, more=bool(self._pending))
             await self._publish(done, findings)
 
     async def _drain(self) -> None:
@@ -203,6 +226,7 @@ class _CameraWorker:
         """Give up what is on its way."""
         await cancel(pending.examined for pending in self._pending)
         self._pending.clear()
+        self._stall.answered(self._camera, more=False)
 
 
 def _follows(frame: FrameHeader, last: FrameHeader | None) -> bool:

@@ -159,6 +159,10 @@ def up(
 def run(
     service: Annotated[str, typer.Argument(help="capture, inference, tracker or api.")],
     config: Config = None,
+    camera: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option("--camera", help="Serve only this camera; may be repeated; all: every one."),
+    ] = None,
     source: Source = None,
     device: Device = None,
     precision: Precision = None,
@@ -171,7 +175,7 @@ def run(
 
     with _errors():
         overrides = _inference(device, precision, model, preset) | _telemetry(log_level)
-        command.run(service, config, overrides, source=source)
+        command.run(service, config, overrides, source=source, cameras=camera or ())
 
 
 @app.command()

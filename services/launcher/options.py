@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from shared.settings import Settings, load_settings
 
 CLI_SOURCE = "cli"
 """Name of the source that ``--source`` makes."""
+ALL_CAMERAS = "all"
 
 
 def settings_for(
@@ -43,6 +44,27 @@ def settings_for(
     cameras = {key: value.model_dump() for key, value in settings.cameras.items()}
     cameras[camera]["source"] = name
     return load_settings(config, values | {"sources": sources, "cameras": cameras})
+
+
+def only_cameras(settings: Settings, names: Sequence[str]) -> Settings:
+    """Return ``settings`` with all cameras but those of ``names`` switched off.
+
+    No names, or "all" among them, mean every enabled one. Raises ConfigError for a camera that is
+    unknown or switched off.
+    """
+    if not names or ALL_CAMERAS in names:
+        return settings
+    for name in names:
+        if name not in settings.cameras:
+            known = ", ".join(sorted(settings.cameras)) or "none"
+            raise ConfigError(f"no camera is called {name!r}; there are: {known}")
+        if not settings.cameras[name].enabled:
+            raise ConfigError(f"camera {name} is switched off: cameras.{name}.enabled is false")
+    cameras = {
+        name: camera if name in names else camera.model_copy(update={"enabled": False})
+        for name, camera in settings.cameras.items()
+    }
+    return settings.model_copy(update={"cameras": cameras})
 
 
 def _absolute(source: str) -> str:

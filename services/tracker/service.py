@@ -7,6 +7,7 @@ the checkpoint: frames that come again are dropped, so no row is lost or doubled
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable
@@ -21,7 +22,9 @@ from services.tracker.integrations import Integrations
 from services.tracker.store import Checkpoint, Drawn, Rows, Store
 from services.tracker.tracking import CameraTracker
 from shared.bus import START, Bus, Entry, Lease, keys
+from shared.errors import StoreUnavailable
 from shared.fleet import Fleet
+from shared.heart import Heart
 from shared.messages import EventKind, PoseResult, Progress, SessionEnd, TrackUpdate
 from shared.settings import Settings
 from shared.worker import holding, require, run_cameras
@@ -45,13 +48,19 @@ _AREAS_S = 0.5
 """Zones drawn on the page are in force after this long at most."""
 
 
-async def run(settings: Settings, bus: Bus) -> None:
-    """Serve all enabled cameras until cancelled."""
+async def run(settings: Settings, bus: Bus, heart: Heart | None = None) -> None:
+    """Serve all enabled cameras until cancelled.
+
+    ``heart`` is told once the database has been tried: where it answers, its schema is there.
+    """
     integrations = Integrations(settings)
     store = Store(settings.database, integrations.wanted_by)
     cameras = [name for name, camera in settings.cameras.items() if camera.enabled]
     fleet = Fleet(bus, "tracker", len(cameras), ttl_s=settings.bus.lease_s)
     try:
+        with contextlib.suppress(StoreUnavailable):  # each camera waits for it below
+            await store.open()
+        (heart or Heart()).ready(f"follows {', '.join(cameras) or 'nobody'}")
         async with fleet, integrations.running():
             await run_cameras(
                 cameras,

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import structlog
 
-from services.launcher.options import settings_for
+from services.launcher.options import only_cameras, settings_for
 from shared.bus import RedisBus
 from shared.errors import ConfigError
+from shared.heart import Heart
 from shared.settings import Settings
+from shared.systemd import Notifier, watchdog_s
 from shared.telemetry import configure_logging, serve_metrics
 from shared.worker import until_stopped
 
@@ -22,12 +24,23 @@ _NEED_DATABASE = ("tracker", "api")
 
 
 def run(
-    service: str, config: Path | None, overrides: Mapping[str, Any], *, source: str | None = None
+    service: str,
+    config: Path | None,
+    overrides: Mapping[str, Any],
+    *,
+    source: str | None = None,
+    cameras: Sequence[str] = (),
 ) -> None:
-    """Run ``service`` until it is told to stop. Raises PosewireError where it cannot."""
+    """Run ``service`` until it is told to stop. Raises PosewireError where it cannot.
+
+    ``cameras``: the ones to serve; none, or "all": every enabled one.
+    """
     if service not in SERVICES:
         raise ConfigError(f"unknown service {service!r}; there are {', '.join(SERVICES)}")
     settings = settings_for(config, overrides, source=source)
+    if cameras and service == "api":
+        raise ConfigError("--camera is for capture, inference and tracker; the api shows them all")
+    settings = only_cameras(settings, cameras)
     configure_logging(settings.telemetry, service=service)
     if settings.bus.url is None:
         raise ConfigError(
@@ -49,8 +62,10 @@ async def _serve(service: str, settings: Settings, url: str) -> None:
     # The gateway serves its metrics on its own port.
     metrics = None if service == "api" else serve_metrics(settings.telemetry, service)
     log.info("service.started", metrics_port=metrics[1] if metrics else None)
+    heart = Heart(Notifier.from_environment(), watchdog_s=watchdog_s())
     try:
-        await module.run(settings, bus)
+        async with heart.beating(bus.ping):
+            await module.run(settings, bus, heart)
     finally:
         await bus.close()
         if metrics is not None:

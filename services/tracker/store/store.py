@@ -84,6 +84,14 @@ class Store:
         self._pool: asyncpg.Pool | None = None
         self._opening = asyncio.Lock()
 
+    async def open(self) -> None:
+        """Connect, and bring the database to the schema of this program, ahead of other calls.
+
+        Raises StoreUnavailable, and StoreError where the database is of a newer program.
+        """
+        async with self._connection():
+            pass
+
     async def checkpoint(self, camera: str) -> Checkpoint | None:
         """Return the camera's checkpoint, None where there is none yet."""
         async with self._connection() as connection:

@@ -85,6 +85,8 @@ def test_config_check_and_schema(tmp_path: Path) -> None:
         (["events", "export", "--format", "xml"], "unknown format 'xml'"),
         (["demo", "--config", "missing.toml"], "missing.toml does not exist"),
         (["up", "--device", "TPU"], "inference.device"),
+        (["run", "capture", "--camera", "dor"], "no camera is called 'dor'; there are: main"),
+        (["run", "api", "--camera", "main"], "the api shows them all"),
     ],
 )
 def test_what_cannot_work_is_said_in_a_line(

@@ -1,0 +1,126 @@
+"""Whether a service serves, and whether it still does: told to systemd, where it asks.
+
+::
+
+    service ── ready("plays door") ──▶ READY=1, once the bus has answered
+    event loop turns, nothing stuck ──▶ WATCHDOG=1, again and again
+    bus away, bus back              ──▶ STATUS=...
+
+READY=1 means that the service has done its own part: models are loaded, the port listens. It waits
+for the bus a little, so that whatever is ordered after it finds a working system; but a bus that
+stays away must not keep systemd waiting until it kills a service that would find the bus by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import structlog
+
+from shared.errors import BusUnavailable
+from shared.systemd import Notifier
+from shared.worker import cancel
+
+_log = structlog.get_logger(__name__)
+Ping = Callable[[], Awaitable[None]]
+Examination = Callable[[], str | None]
+"""Returns why the service is stuck, None where it is not."""
+
+_STATUS_S = 5.0
+
+
+class Heart:
+    """What a service tells about itself while it runs; beats only within ``beating``."""
+
+    def __init__(
+        self,
+        notifier: Notifier | None = None,
+        *,
+        watchdog_s: float | None = None,
+        patience_s: float = 10.0,
+    ) -> None:
+        """Without ``notifier`` nobody listens.
+
+        Args:
+            notifier: where to.
+            watchdog_s: silence after which the listener restarts the process; None: it does not.
+            patience_s: how long READY waits for the bus. Raise it for a bus that starts slowly.
+        """
+        self._notifier = notifier
+        self._watchdog_s = watchdog_s
+        self._patience_s = patience_s
+        self._ready = asyncio.Event()
+        self._does = ""
+        self._examinations: list[Examination] = []
+
+    def ready(self, does: str) -> None:
+        """Say that the service has started. ``does``: what it does, for its status line."""
+        self._does = does
+        self._ready.set()
+
+    def examine(self, examination: Examination) -> None:
+        """Ask ``examination`` before each beat; once it names a reason, the heart stops.
+
+        For what an event loop that turns does not prove: an answer from a device.
+        """
+        self._examinations.append(examination)
+
+    @contextlib.asynccontextmanager
+    async def beating(self, ping: Ping) -> AsyncIterator[None]:
+        """Tell the manager while the body runs. ``ping`` raises BusUnavailable while it is away."""
+        if self._notifier is None:
+            yield
+            return
+        tasks = [asyncio.create_task(self._tell(self._notifier, ping), name="status")]
+        if self._watchdog_s is not None:
+            beat = self._beat(self._notifier, self._watchdog_s / 2)
+            tasks.append(asyncio.create_task(beat, name="watchdog"))
+        try:
+            yield
+        finally:
+            self._notifier.send(STOPPING="1", STATUS="Stops")
+            await cancel(tasks)
+            self._notifier.close()
+
+    async def _tell(self, notifier: Notifier, ping: Ping) -> None:
+        await self._ready.wait()
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + self._patience_s
+        while (away := await _away(ping)) is not None and loop.time() < give_up:
+            notifier.send(STATUS=f"Waits: {away}")
+            await asyncio.sleep(0.2)
+        told = self._status(away)
+        notifier.send(READY="1", STATUS=told)
+        _log.info("service.ready", status=told)
+        while True:
+            await asyncio.sleep(_STATUS_S)
+            status = self._status(await _away(ping))
+            if status != told:
+                notifier.send(STATUS=status)
+                told = status
+
+    def _status(self, away: str | None) -> str:
+        return f"Waits: {away}" if away is not None else f"Ready: {self._does}"
+
+    async def _beat(self, notifier: Notifier, every_s: float) -> None:
+        while True:
+            stuck = next(filter(None, (ask() for ask in self._examinations)), None)
+            if stuck is not None:
+                _log.error("service.stuck", reason=stuck, restart_in_s=self._watchdog_s)
+                notifier.send(STATUS=f"Stuck: {stuck}")
+                return
+            notifier.send(WATCHDOG="1")
+            await asyncio.sleep(every_s)
+
+
+async def _away(ping: Ping) -> str | None:
+    """Return why the bus does not answer, None where it does."""
+    try:
+        await asyncio.wait_for(ping(), _STATUS_S)
+    except BusUnavailable as error:
+        return str(error)
+    except asyncio.TimeoutError:
+        return "the bus does not answer in time"
+    return None
