@@ -19,7 +19,7 @@ TEXT
 }
 
 readonly OPT=/opt/posewire ETC=/etc/posewire UNITS=/etc/systemd/system COMMAND=/usr/local/bin/posewire
-readonly VENV=$OPT/venv ADDED=$OPT/packages-added
+readonly VENV=$OPT/venv ADDED=$ETC/packages-added
 cameras='' devices='' package='' start=yes action=install keep_data=no
 
 say() { echo "posewire: $*"; }
@@ -37,7 +37,7 @@ need() { # adds the first of the packages that there is, unless one of them is i
     [ -n "$(apt-cache madison "$name" 2>/dev/null)" ] || continue
     say "apt-get install $name"
     DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install "$name" >/dev/null
-    mkdir -p $OPT
+    install -d -m 755 $ETC
     echo "$name" >> $ADDED
     # Its own instance would only take port 6379 and memory: ours is posewire-bus.service.
     case $name in
@@ -185,8 +185,7 @@ add_configuration() {
     local url='postgresql:///posewire?host=/run/postgresql' text
     if [ "$port" != 5432 ]; then url+="\\&port=$port"; fi
     text=$(sed "s|@DATABASE@|$url|" posewire.toml)
-    install -d -m 755 $ETC
-    install -m 640 /dev/stdin $ETC/posewire.toml <<< "$text"
+    install -D -m 640 /dev/stdin $ETC/posewire.toml <<< "$text"
   fi
   # Cameras' passwords may be in it.
   chown root:posewire $ETC/posewire.toml
@@ -208,7 +207,10 @@ set_instances() { # TEMPLATE WANTED DEFAULT
   for one in $(comm -23 <(echo "$have") <(echo "$want")); do
     say "disabling $1@$one"
     systemctl --quiet disable "$1@$one.service"
-    if booted; then systemctl stop "$1@$one.service"; fi
+    if booted; then
+      systemctl stop "$1@$one.service"
+      systemctl reset-failed "$1@$one.service" 2>/dev/null || true
+    fi
   done
   for one in $(comm -13 <(echo "$have") <(echo "$want")); do
     say "enabling $1@$one"
@@ -264,9 +266,11 @@ start_services() {
 # ---- the other way
 
 uninstall() {
+  local added=''
+  if [ -s $ADDED ]; then added=$(sort -u $ADDED | tr '\n' ' '); fi
   say "stopping and removing services"
   if booted; then
-    systemctl stop posewire.target 'posewire-*' 2>/dev/null || true
+    systemctl stop posewire.target 'posewire-*' 'system-posewire*.slice' 2>/dev/null || true
     systemctl --quiet disable posewire.target 2>/dev/null || true
   fi
   rm -rf $UNITS/posewire.target $UNITS/posewire.target.* $UNITS/posewire-* \
@@ -283,8 +287,6 @@ uninstall() {
   rm -rf /var/lib/posewire
   if id posewire >/dev/null 2>&1 && ours; then say "removing the user posewire"; userdel posewire; fi
   if getent group posewire >/dev/null; then groupdel posewire; fi
-  local added=''
-  if [ -s $ADDED ]; then added=$(sort -u $ADDED | tr '\n' ' '); fi
   rm -rf $OPT
   if [ -n "$added" ]; then
     say "Debian's packages that came with it stay; to remove them: apt-get autoremove --purge $added"
