@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import uuid
+from collections.abc import Sequence
 from types import TracebackType
 
 import structlog
@@ -29,9 +31,12 @@ _cameras = Gauge("posewire_worker_cameras", "Cameras that this worker holds", ["
 class Fleet:
     """This worker among those of its role. Use it as a context; then ``lease`` cameras."""
 
-    def __init__(self, bus: Bus, role: str, cameras: int, *, ttl_s: float) -> None:
-        """``cameras``: how many there are. ``ttl_s``: who is silent for so long is gone."""
-        self._bus, self._role, self._count, self._ttl_s = bus, role, cameras, ttl_s
+    def __init__(self, bus: Bus, role: str, cameras: Sequence[str], *, ttl_s: float) -> None:
+        """``cameras``: those to share; ``ttl_s``: who is silent for so long is gone."""
+        self._bus, self._role, self._count, self._ttl_s = bus, role, len(cameras), ttl_s
+        # Who serves other cameras is no help with these.
+        chosen = hashlib.sha256("\n".join(sorted(cameras)).encode()).hexdigest()[:16]
+        self._key = keys.workers(role, chosen)
         self._name = uuid.uuid4().hex
         self._workers = 1
         self._held: list[_SharedLease] = []
@@ -77,7 +82,7 @@ class Fleet:
         if self._beating is not None:
             await cancel([self._beating])
         with contextlib.suppress(BusUnavailable):
-            await self._bus.leave(keys.workers(self._role), self._name)
+            await self._bus.leave(self._key, self._name)
 
     async def _keep_beating(self) -> None:
         while True:
@@ -86,7 +91,7 @@ class Fleet:
 
     async def _beat(self) -> None:
         try:
-            workers = await self._bus.beat(keys.workers(self._role), self._name, ttl_s=self._ttl_s)
+            workers = await self._bus.beat(self._key, self._name, ttl_s=self._ttl_s)
         except BusUnavailable:
             return  # leases run out by themselves; the count of before is as good as any
         if workers != self._workers:

@@ -1,10 +1,11 @@
-"""Whether a service serves, and whether it still does: told to systemd, where it asks.
+"""Whether a service serves, and whether it still does: told to systemd, and to who asks over HTTP.
 
 ::
 
     service ── ready("plays door") ──▶ READY=1, once the bus has answered
     event loop turns, nothing stuck ──▶ WATCHDOG=1, again and again
     bus away, bus back              ──▶ STATUS=...
+    the same two by HTTP            ◀── GET /readyz, GET /healthz of containers' probes
 
 READY=1 means that the service has done its own part: models are loaded, the port listens. It waits
 for the bus a little, so that whatever is ordered after it finds a working system; but a bus that
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import structlog
@@ -29,6 +31,9 @@ Examination = Callable[[], str | None]
 """Returns why the service is stuck, None where it is not."""
 
 _STATUS_S = 5.0
+_PULSE_S = 0.5
+_SILENT_S = 15.0
+"""An event loop that has not turned for so long hangs."""
 
 
 class Heart:
@@ -54,6 +59,21 @@ class Heart:
         self._ready = asyncio.Event()
         self._does = ""
         self._examinations: list[Examination] = []
+        self._turned_at = time.monotonic()
+        self._stuck: str | None = None
+
+    @property
+    def ailment(self) -> str | None:
+        """Why this service does not live, None where it does. For any thread."""
+        silent_s = time.monotonic() - self._turned_at
+        if silent_s > _SILENT_S:
+            return f"the event loop has not turned for {silent_s:.0f} s"
+        return self._stuck
+
+    @property
+    def serving(self) -> bool:
+        """Whether the service has started. For any thread."""
+        return self._ready.is_set()
 
     def ready(self, does: str) -> None:
         """Say that the service has started. ``does``: what it does, for its status line."""
@@ -70,19 +90,29 @@ class Heart:
     @contextlib.asynccontextmanager
     async def beating(self, ping: Ping) -> AsyncIterator[None]:
         """Tell the manager while the body runs. ``ping`` raises BusUnavailable while it is away."""
-        if self._notifier is None:
-            yield
-            return
-        tasks = [asyncio.create_task(self._tell(self._notifier, ping), name="status")]
-        if self._watchdog_s is not None:
-            beat = self._beat(self._notifier, self._watchdog_s / 2)
-            tasks.append(asyncio.create_task(beat, name="watchdog"))
+        tasks = [asyncio.create_task(self._pulse(), name="pulse")]
+        if self._notifier is not None:
+            tasks.append(asyncio.create_task(self._tell(self._notifier, ping), name="status"))
+            if self._watchdog_s is not None:
+                beat = self._beat(self._notifier, self._watchdog_s / 2)
+                tasks.append(asyncio.create_task(beat, name="watchdog"))
         try:
             yield
         finally:
-            self._notifier.send(STOPPING="1", STATUS="Stops")
+            if self._notifier is not None:
+                self._notifier.send(STOPPING="1", STATUS="Stops")
             await cancel(tasks)
-            self._notifier.close()
+            if self._notifier is not None:
+                self._notifier.close()
+
+    async def _pulse(self) -> None:
+        while True:
+            self._turned_at = time.monotonic()
+            self._stuck = self._examined()
+            await asyncio.sleep(_PULSE_S)
+
+    def _examined(self) -> str | None:
+        return next(filter(None, (ask() for ask in self._examinations)), None)
 
     async def _tell(self, notifier: Notifier, ping: Ping) -> None:
         await self._ready.wait()
@@ -106,7 +136,7 @@ class Heart:
 
     async def _beat(self, notifier: Notifier, every_s: float) -> None:
         while True:
-            stuck = next(filter(None, (ask() for ask in self._examinations)), None)
+            stuck = self._examined()
             if stuck is not None:
                 _log.error("service.stuck", reason=stuck, restart_in_s=self._watchdog_s)
                 notifier.send(STATUS=f"Stuck: {stuck}")

@@ -1,4 +1,4 @@
-"""Logs (structlog) and metrics (prometheus-client): set up once per process."""
+"""Logs (structlog): set up once per process."""
 
 from __future__ import annotations
 
@@ -6,18 +6,14 @@ import logging
 import sys
 from collections.abc import MutableMapping
 from typing import Any
-from wsgiref.simple_server import WSGIServer
 
 import structlog
-from prometheus_client import start_http_server
 
-from shared.errors import ConfigError
 from shared.redact import redact
 from shared.settings import TelemetrySettings
 from shared.systemd import writes_to_journal
 
 _PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
-_METRICS_PORTS = {"capture": 9101, "inference": 9102, "tracker": 9103}
 
 
 def _redacted(
@@ -75,28 +71,3 @@ def configure_logging(settings: TelemetrySettings, *, service: str | None = None
     )
     if service is not None:
         structlog.contextvars.bind_contextvars(service=service)
-
-
-def serve_metrics(settings: TelemetrySettings, service: str) -> tuple[WSGIServer, int]:
-    """Serve this process's metrics over HTTP from a thread; return the server and its port.
-
-    Raises ConfigError where the configured port is taken; instead of a default one that is taken,
-    a free one serves.
-    """
-    port = settings.metrics_port
-    if port is None:
-        port = _METRICS_PORTS.get(service, 0)
-        try:
-            server, _thread = start_http_server(port, addr=settings.metrics_host)
-        except OSError:
-            port = 0
-        else:
-            return server, int(server.server_port)
-    try:
-        server, _thread = start_http_server(port, addr=settings.metrics_host)
-    except OSError as error:
-        raise ConfigError(
-            f"telemetry.metrics_port {port} on {settings.metrics_host} cannot be used: {error}; "
-            "set another, or 0 for a free one"
-        ) from None
-    return server, int(server.server_port)

@@ -51,7 +51,7 @@ async def run(settings: Settings, bus: Bus, heart: Heart | None = None) -> None:
     stall = Stall(settings.inference.stuck_after_s)
     heart.examine(stall.reason)
     heart.ready(f"examines {', '.join(cameras) or 'nothing'} by {pipeline.describe()}")
-    fleet = Fleet(bus, "inference", len(cameras), ttl_s=settings.bus.lease_s)
+    fleet = Fleet(bus, "inference", cameras, ttl_s=settings.bus.lease_s)
     try:
         async with fleet:
             await run_cameras(

@@ -56,7 +56,7 @@ async def run(settings: Settings, bus: Bus, heart: Heart | None = None) -> None:
     integrations = Integrations(settings)
     store = Store(settings.database, integrations.wanted_by)
     cameras = [name for name, camera in settings.cameras.items() if camera.enabled]
-    fleet = Fleet(bus, "tracker", len(cameras), ttl_s=settings.bus.lease_s)
+    fleet = Fleet(bus, "tracker", cameras, ttl_s=settings.bus.lease_s)
     try:
         with contextlib.suppress(StoreUnavailable):  # each camera waits for it below
             await store.open()

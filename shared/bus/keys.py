@@ -33,9 +33,9 @@ def state(camera: str) -> str:
     return f"posewire:{{{camera}}}:state"
 
 
-def workers(role: str) -> str:
-    """Set of the workers of ``role`` that live, for a fair share of cameras each."""
-    return f"posewire:workers:{role}"
+def workers(role: str, cameras: str) -> str:
+    """Set of the workers of ``role`` that live and share the same cameras (their digest)."""
+    return f"posewire:workers:{role}:{cameras}"
 
 
 def lease(camera: str, role: str) -> str:

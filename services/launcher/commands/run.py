@@ -6,6 +6,7 @@ import asyncio
 import importlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import structlog
@@ -14,9 +15,10 @@ from services.launcher.options import only_cameras, settings_for
 from shared.bus import RedisBus
 from shared.errors import ConfigError
 from shared.heart import Heart
+from shared.probes import serve_metrics
 from shared.settings import Settings
 from shared.systemd import Notifier, watchdog_s
-from shared.telemetry import configure_logging, serve_metrics
+from shared.telemetry import configure_logging
 from shared.worker import until_stopped
 
 SERVICES = ("capture", "inference", "tracker", "api")
@@ -52,17 +54,18 @@ def run(
             "database.url is not set: the service needs a Postgres, e.g. "
             "POSEWIRE_DATABASE__URL=postgresql://localhost/posewire"
         )
-    asyncio.run(until_stopped(_serve(service, settings, settings.bus.url)))
-
-
-async def _serve(service: str, settings: Settings, url: str) -> None:
+    # Before the event loop: importing takes a second or more, in which no signal would be heard.
     module = importlib.import_module(f"services.{service}.service")
+    asyncio.run(until_stopped(_serve(module, service, settings, settings.bus.url)))
+
+
+async def _serve(module: ModuleType, service: str, settings: Settings, url: str) -> None:
     log = structlog.get_logger(__name__)
     bus = RedisBus(url)
-    # The gateway serves its metrics on its own port.
-    metrics = None if service == "api" else serve_metrics(settings.telemetry, service)
-    log.info("service.started", metrics_port=metrics[1] if metrics else None)
     heart = Heart(Notifier.from_environment(), watchdog_s=watchdog_s())
+    # The gateway serves its metrics on its own port.
+    metrics = None if service == "api" else serve_metrics(settings.telemetry, service, heart)
+    log.info("service.started", metrics_port=metrics[1] if metrics else None)
     try:
         async with heart.beating(bus.ping):
             await module.run(settings, bus, heart)

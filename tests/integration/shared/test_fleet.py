@@ -47,7 +47,7 @@ class Worker:
         self._task = asyncio.create_task(self._run())
 
     async def _run(self) -> None:
-        async with Fleet(self._bus, "test", len(self._cameras), ttl_s=TTL_S) as fleet:
+        async with Fleet(self._bus, "test", self._cameras, ttl_s=TTL_S) as fleet:
             await run_cameras(self._cameras, lambda name: self._serve(name, fleet))
 
     async def _serve(self, camera: str, fleet: Fleet) -> None:
@@ -133,7 +133,7 @@ async def test_more_workers_than_cameras(new_bus: Callable[[], Bus]) -> None:
 
 
 async def test_members_live_as_long_as_they_say_so(new_bus: Callable[[], Bus]) -> None:
-    bus, key = new_bus(), keys.workers("test")
+    bus, key = new_bus(), keys.workers("test", "x")
     assert await bus.beat(key, "one", ttl_s=0.3) == 1
     assert await bus.beat(key, "two", ttl_s=5) == 2
     assert await bus.beat(key, "two", ttl_s=5) == 2
@@ -141,3 +141,13 @@ async def test_members_live_as_long_as_they_say_so(new_bus: Callable[[], Bus]) -
     assert await bus.beat(key, "three", ttl_s=5) == 2
     await bus.leave(key, "two")
     assert await bus.beat(key, "three", ttl_s=5) == 1
+
+
+async def test_who_serves_other_cameras_takes_no_share(new_bus: Callable[[], Bus]) -> None:
+    """Three cameras by one worker, a fourth by another: nobody gives up what nobody takes."""
+    workers = [Worker(new_bus(), ["a", "b", "c"]), Worker(new_bus(), ["d"])]
+    await settled(workers, [3, 1], ["a", "b", "c", "d"])
+    await asyncio.sleep(2 * TTL_S)
+    await settled(workers, [3, 1], ["a", "b", "c", "d"])
+    for worker in workers:
+        await worker.stop()

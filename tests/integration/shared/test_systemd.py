@@ -142,7 +142,10 @@ async def test_a_stuck_device_stops_the_watchdog(manager: Manager) -> None:
     heart = Heart(Notifier(manager.address), watchdog_s=0.1)
     heart.examine(stall.reason)
     async with heart.beating(answers):
-        worker = asyncio.create_task(serve("door", settings, bus, Hanging(), stall))  # type: ignore[arg-type]
+        lease = bus.lease(keys.lease("door", "inference"), ttl_s=3)
+        worker = asyncio.create_task(
+            serve("door", settings, bus, Hanging(), lease, stall)  # type: ignore[arg-type]
+        )
         await asyncio.sleep(0.5)
         manager.waiting()
         await manager.until("WATCHDOG=1")  # without frames nothing is stuck
