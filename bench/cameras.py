@@ -29,7 +29,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from services.launcher.embedded import EmbeddedPostgres, EmbeddedValkey
 
-_SERVICES = ("capture", "inference", "tracker", "api")
+_READY_S = 90.0
 
 
 @dataclass(slots=True)
@@ -94,6 +94,7 @@ async def measure(cameras: int, options: argparse.Namespace) -> dict[str, Any]:
         running = [_start(name, config, options.models) for name in names]
         servers = {"bus": valkey.pid, "database": postgres.pid}
         try:
+            await _until_ready(running)
             await asyncio.sleep(options.warm_up)
             before = _look(running, servers)
             await asyncio.sleep(options.seconds)
@@ -175,6 +176,23 @@ def _start(
         env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     return name, port, process
+
+
+async def _until_ready(running: list[tuple[str, int, subprocess.Popen[bytes]]]) -> None:
+    deadline = time.monotonic() + _READY_S
+    for name, port, process in running:
+        while name != "api" and not _is_ready(port):
+            if time.monotonic() > deadline or process.poll() is not None:
+                raise SystemExit(f"{name} does not start; run it by hand to see why")
+            await asyncio.sleep(0.2)
+
+
+def _is_ready(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5):
+            return True
+    except OSError:
+        return False
 
 
 def _look(
