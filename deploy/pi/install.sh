@@ -54,7 +54,7 @@ add_packages() {
   need valkey-server redis-server
   need postgresql
   # For sources like picamera:0; only Raspberry Pi OS has it.
-  if [ -n "$(apt-cache madison rpicam-apps-lite 2>/dev/null)" ]; then need rpicam-apps rpicam-apps-lite; fi
+  if [ -n "$(apt-cache madison rpicam-apps-lite 2>/dev/null)" ]; then need rpicam-apps-lite rpicam-apps; fi
 }
 
 # ---- user, files
@@ -145,9 +145,9 @@ add_environment() {
 as_postgres() { (cd / && runuser -u postgres -- "$@"); }
 sql() { as_postgres psql -X -q -t -A -v ON_ERROR_STOP=1 -p "$port" -d "${2:-postgres}" -c "$1"; }
 
-find_database() { # sets port
-  port=$(pg_lsclusters -h | awk '{print $3}' | sort -n | head -1)
-  [ -n "$port" ] || die "Postgres has no cluster: pg_createcluster VERSION main, then run this again"
+find_database() { # sets port: the first cluster's, 5432 unless there are several
+  port=$(pg_lsclusters -h 2>/dev/null | awk '{print $3}' | sort -n | head -1)
+  [ -n "$port" ]
 }
 
 start_database() {
@@ -163,7 +163,8 @@ start_database() {
 }
 
 add_database() {
-  find_database
+  find_database \
+    || die "Postgres has no cluster: pg_createcluster VERSION main, then run this again"
   start_database
   # No password: the socket tells Postgres which user asks ("peer", as Debian has it).
   if [ -z "$(sql "SELECT 1 FROM pg_roles WHERE rolname = 'posewire'")" ]; then
@@ -182,7 +183,7 @@ add_database() {
 add_configuration() {
   if [ ! -e $ETC/posewire.toml ]; then
     say "writing $ETC/posewire.toml"
-    local url='postgresql:///posewire?host=/run/postgresql' text
+    local url='postgresql://posewire@/posewire?host=/run/postgresql' text
     if [ "$port" != 5432 ]; then url+="\\&port=$port"; fi
     text=$(sed "s|@DATABASE@|$url|" posewire.toml)
     install -D -m 640 /dev/stdin $ETC/posewire.toml <<< "$text"
@@ -281,7 +282,7 @@ uninstall() {
   if [ $keep_data = yes ]; then
     say "kept: $ETC, and the database posewire"
   else
-    if command -v pg_lsclusters >/dev/null; then remove_database; fi
+    if find_database; then remove_database; fi
     rm -rf $ETC
   fi
   rm -rf /var/lib/posewire
@@ -295,7 +296,6 @@ uninstall() {
 }
 
 remove_database() {
-  find_database
   start_database
   local owner
   owner=$(sql "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'posewire'")
