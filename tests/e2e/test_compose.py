@@ -68,7 +68,6 @@ class Compose:
         self._copy(ROOT / "deploy", self._deploy)
         self._copy(ROOT / "tests" / "e2e" / "standins", self._deploy / "standins")
         self._copy(ROOT / ".dockerignore", folder / "posewire" / ".dockerignore")
-        subprocess.run([str(self._deploy / "secrets.sh")], check=True)
         models = ROOT.parent / "shared" / "data" / "models"
         self._environment = os.environ | {
             "COMPOSE_PROJECT_NAME": f"posewire-test-{os.getpid()}",
@@ -122,7 +121,7 @@ class Compose:
 def compose(tmp_path: Path) -> Iterator[Compose]:
     project = Compose(tmp_path)
     yield project
-    project("down", "--volumes", "--timeout", "5")
+    project("--profile", "*", "down", "--volumes", "--timeout", "5")
 
 
 def test_the_compose_file_runs_survives_and_keeps_its_data(compose: Compose) -> None:
@@ -211,7 +210,7 @@ def monitoring_reads_and_the_proxy_serves(compose: Compose) -> None:
         assert json.loads(live.recv(timeout=10))["type"]
 
     # Grafana's user reads the reports, and nothing else.
-    password = (compose._deploy / "secrets" / "grafana_db_password").read_text()
+    password = (compose._deploy / "secrets" / "grafana" / "database_password").read_text()
     url = f"postgresql://grafana:{password}@127.0.0.1/posewire"
     psql = ("exec", "-T", "postgres", "psql", url, "-Atc")
     assert int(compose(*psql, "SELECT count(*) FROM report.event")) > 0

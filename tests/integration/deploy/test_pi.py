@@ -104,12 +104,6 @@ def test_pauses_grow_while_a_service_fails(tmp_path: Path) -> None:
     assert backoff("pause") == ""
 
 
-def test_the_scripts_are_clean() -> None:
-    need("shellcheck", "shellcheck")
-    done = run("shellcheck", PI / "install.sh", *sorted((PI / "libexec").iterdir()))
-    assert done.returncode == 0, done.stdout
-
-
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
