@@ -45,6 +45,7 @@ BENCHES: dict[str, tuple[tuple[Path, ...], list[str]]] = {
             str(VIDEOS / "generated" / "people.truth.json"),
         ],
     ),
+    "history": ((), []),
     "cameras": ((VIDEO, MODELS), ["--video", str(VIDEO), "--models", str(MODELS)]),
     "throughput": ((VIDEO, MODELS), ["--video", str(VIDEO), "--models", str(MODELS)]),
 }

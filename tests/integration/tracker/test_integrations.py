@@ -99,10 +99,25 @@ class Broker:
             # Retained messages and what waits for sessions outlive a restart, as on real brokers.
             f"persistence true\npersistence_location {folder}/\nautosave_interval 1\nuser root\n"
         )
+        self._folder = folder
         self._command = [program, "-c", str(self._config)]
         self._process: subprocess.Popen[bytes] | None = None
         self.password = folder / "password"
         self.password.write_text("se/cret\n")
+
+    def secure(self) -> tuple[int, Path]:
+        """Serve TLS, too, from the next start on; return the port, and whom to trust."""
+        port, certificate, key = free_port(), self._folder / "cert.pem", self._folder / "key.pem"
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+             "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
+             "-addext", "keyUsage=critical,digitalSignature,keyCertSign",
+             "-keyout", str(key), "-out", str(certificate)],
+            check=True, capture_output=True,
+        )  # fmt: skip
+        with self._config.open("a") as config:
+            config.write(f"listener {port} 127.0.0.1\ncertfile {certificate}\nkeyfile {key}\n")
+        return port, certificate
 
     def start(self) -> None:
         self._process = subprocess.Popen(
@@ -444,6 +459,33 @@ async def test_a_broker_that_dies_misses_nothing(new_settings: NewSettings, brok
     told = list(dict.fromkeys(events(heard)))
     assert told == EXPECTED, "in order; repeated at most with the same id"
     assert await waiting(settings) == 0
+
+
+# paho-mqtt leaves the socket of a failed handshake to the garbage collector.
+@pytest.mark.filterwarnings("ignore:Exception ignored in. <ssl.SSLSocket")
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_over_tls_only_a_trusted_broker_is_told(
+    new_settings: NewSettings,
+    broker: Broker,
+    trusted: bool,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl, to make a certificate with")
+    port, certificate = broker.secure()
+    broker.kill()
+    broker.start()
+    more = {"url": f"mqtts://posewire@localhost:{port}"}
+    if trusted:
+        more["ca_file"] = str(certificate)
+    bus, settings = MemoryBus(), new_settings(**mqtt(broker, **more))
+    async with broker.listening() as heard, tracking(settings, bus):
+        await feed(bus, [*SCENE, END])
+        if trusted:
+            await until(lambda: len(events(heard)) >= len(EXPECTED), "all events come")
+        else:
+            await until(lambda: "certificate" in capsys.readouterr().out, "the log says why")
+    assert events(heard) == (EXPECTED if trusted else [])
 
 
 async def test_a_wrong_password_is_waited_for_and_tracking_goes_on(
