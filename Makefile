@@ -1,12 +1,13 @@
 # Everything happens in .venv; nothing is installed outside this folder (models: the user's cache).
 PYTHON ?= python3
+PYTHON313 ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.13.*/bin/python) python3.13)
 PYTHON310 ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.10.*/bin/python) python3.10)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST_ARGS ?=
 
-.PHONY: help install demo test lint format bench dashboards peers-env ncs2-env ov2022-env lock clean
+.PHONY: help install demo test lint format bench dashboards peers-env ncs2-env ov2022-env ha-env lock clean
 
 help:
 	@echo "make install   make .venv with the project and everything needed"
@@ -18,6 +19,7 @@ help:
 	@echo "make peers-env install other trackers for 'python -m bench.tracking' to compare with"
 	@echo "make ncs2-env  make .venv-ncs2 for a Neural Compute Stick 2 on x86-64"
 	@echo "make ov2022-env make .venv-ov2022: OpenVINO 2022.3, as on a Pi with the stick, for tests"
+	@echo "make ha-env    make .venv-ha: Home Assistant, for a test"
 	@echo "make lock      renew requirements.lock"
 
 install: $(STAMP)
@@ -84,6 +86,15 @@ ov2022-env:
 	  "openvino==2022.3.2"
 	.venv-ov2022/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
 
+# The last Home Assistant for any Python 3.13; it pins what it needs, but for these two, which it
+# would install when it starts.
+ha-env:
+	@$(PYTHON313) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' 2>/dev/null \
+	  || { echo "Home Assistant wants Python 3.13: make ha-env PYTHON313=/path/to/it"; exit 1; }
+	test -x .venv-ha/bin/python || $(PYTHON313) -m venv .venv-ha
+	.venv-ha/bin/python -m pip install --quiet --disable-pip-version-check \
+	  "homeassistant==2025.2.5" "home-assistant-frontend==20250221.0" "paho-mqtt==1.6.1"
+
 lock:
 	$(PYTHON) -m pip install --quiet --target .lock-tool uv
 	.lock-tool/bin/uv pip compile pyproject.toml --all-extras --universal --python-version 3.10 \
@@ -104,4 +115,4 @@ lock:
 	rm -rf .lock-tool
 
 clean:
-	rm -rf $(VENV) .venv-peers .venv-ncs2 .venv-ov2022 .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-peers .venv-ncs2 .venv-ov2022 .venv-ha .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -56,8 +56,10 @@ class CameraLine:
         line.append(f" {state.source:<12} {state.status:<12}")
         if state.error:
             return line.append(state.error, style="red")
-        if latest is None or not fps:
-            return line.append(" no people yet" if latest is None else "")
+        if latest is None:
+            return line.append(" no people yet")
+        if not fps:
+            return line.append(f"{self._events} events", style="green")
         line.append(f"{fps:5.1f} fps  {latest.people:2d} people  ", style="cyan")
         line.append(f"{latest.inference_ms:4.0f} ms inference  {latest.latency_ms:4.0f} ms latency")
         return line.append(f"  {self._events} events", style="green")

@@ -181,10 +181,14 @@ class _System:
                     while True:
                         live.update(Group(*(line.text() for line in lines)), refresh=True)
                         await asyncio.sleep(0.5)
+            said: dict[str, str] = {}
             while True:
                 await asyncio.sleep(_PLAIN_EVERY_S)
                 for line in lines:
-                    sys.stdout.write(line.text().plain + "\n")
+                    text = line.text().plain.rstrip()
+                    if said.get(line.camera) != text:
+                        sys.stdout.write(text + "\n")
+                    said[line.camera] = text
                 sys.stdout.flush()
         finally:
             await cancel(tasks)
