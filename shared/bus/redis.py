@@ -11,7 +11,13 @@ import redis.asyncio as aioredis
 import structlog
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import BusyLoadingError, LockError, RedisError, ResponseError
+from redis.exceptions import (
+    BusyLoadingError,
+    InvalidResponse,
+    LockError,
+    RedisError,
+    ResponseError,
+)
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -87,6 +93,11 @@ class RedisBus(Bus):
             raise BusUnavailable(
                 f"the bus at {redact(self.url)} does not answer: {redact(str(error))}; "
                 "is Redis or Valkey running there?"
+            ) from error
+        except InvalidResponse as error:
+            # A proxy's excuse, while the server behind it restarts; or a wrong port.
+            raise BusUnavailable(
+                f"what answers at {redact(self.url)} is neither Redis nor Valkey: {error}"
             ) from error
         except ResponseError as error:
             # MASTERDOWN, READONLY, OOM, CLUSTERDOWN: the server lives but cannot serve now.

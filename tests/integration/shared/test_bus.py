@@ -170,3 +170,21 @@ async def test_an_address_without_a_server_is_named_without_its_password() -> No
     assert "127.0.0.1:1" in str(error.value)
     assert "secret" not in str(error.value)
     await bus.close()
+
+
+async def test_what_is_no_redis_is_named() -> None:
+    """Seen on Kubernetes: while its server restarted, a proxy answered at the service's address."""
+
+    async def excuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(excuse, "127.0.0.1")
+    bus = RedisBus(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0")
+    with pytest.raises(BusUnavailable, match="neither Redis nor Valkey"):
+        await bus.ping()
+    await bus.close()
+    server.close()
+    await server.wait_closed()
