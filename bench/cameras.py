@@ -27,7 +27,7 @@ from typing import Any
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
-from services.launcher.embedded import EmbeddedPostgres, EmbeddedValkey
+from posewire.launcher.embedded import EmbeddedPostgres, EmbeddedValkey
 
 _READY_S = 90.0
 
@@ -172,7 +172,7 @@ def _start(
     if models is not None:
         environment["POSEWIRE_MODELS_DIR"] = str(models)
     process = subprocess.Popen(
-        [sys.executable, "-m", "services.launcher.cli", "run", name, "--config", str(config)],
+        [sys.executable, "-m", "posewire.launcher.cli", "run", name, "--config", str(config)],
         env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     return name, port, process

@@ -21,11 +21,11 @@ from typing import Any
 
 import asyncpg
 
-from services.api import queries
-from services.api.database import Database
-from services.launcher.embedded import EmbeddedPostgres
-from services.tracker.store.migrate import migrate
-from shared.settings import DatabaseSettings
+from posewire.api import queries
+from posewire.api.database import Database
+from posewire.launcher.embedded import EmbeddedPostgres
+from posewire.shared.settings import DatabaseSettings
+from posewire.tracker.store.migrate import migrate
 
 _FILL = """
 WITH made AS (

@@ -27,16 +27,16 @@ import cv2
 import numpy as np
 
 from bench.keypoint_errors import diagnose
-from services.inference.pipeline import PersonPipeline
-from services.inference.presets import PRESETS
-from services.inference.regions import FULL_AREA
-from services.inference.registry import MOVENET, POSE
-from services.inference.watch import Findings
-from shared.errors import ModelError
-from shared.messages import FrameHeader, ModelRun, TrackedPerson, TrackUpdate
-from shared.overlay import draw
-from shared.settings import load_settings
-from shared.skeleton import as_array, to_coco
+from posewire.inference.pipeline import PersonPipeline
+from posewire.inference.presets import PRESETS
+from posewire.inference.regions import FULL_AREA
+from posewire.inference.registry import MOVENET, POSE
+from posewire.inference.watch import Findings
+from posewire.shared.errors import ModelError
+from posewire.shared.messages import FrameHeader, ModelRun, TrackedPerson, TrackUpdate
+from posewire.shared.overlay import draw
+from posewire.shared.settings import load_settings
+from posewire.shared.skeleton import as_array, to_coco
 
 CROWD = 10
 DETECTOR_AREA = 320 * 544

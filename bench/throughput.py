@@ -26,9 +26,9 @@ import numpy as np
 import openvino as ov
 
 from bench.old_design import DETECTOR_SIZE, POSE_SIZE, OldDesign
-from services.launcher.embedded import EmbeddedPostgres, EmbeddedValkey
-from shared.bus import RedisBus, keys
-from shared.messages import SessionEnd, TrackUpdate
+from posewire.launcher.embedded import EmbeddedPostgres, EmbeddedValkey
+from posewire.shared.bus import RedisBus, keys
+from posewire.shared.messages import SessionEnd, TrackUpdate
 
 _DESIGNS = ("sequential", "analyze", "services", "limit")
 
@@ -120,7 +120,7 @@ def limit_fps(models: Path, frames: int) -> float:
 def analyze_fps(video: Path, models: Path) -> float:
     """The rate that ``posewire analyze --json`` reports: all frames, without the start-up."""
     done = subprocess.run(
-        [sys.executable, "-m", "services.launcher.cli", "analyze", str(video), "--json"],
+        [sys.executable, "-m", "posewire.launcher.cli", "analyze", str(video), "--json"],
         env=os.environ | {"POSEWIRE_MODELS_DIR": str(models)},
         capture_output=True,
         text=True,
@@ -145,7 +145,7 @@ async def services_fps(video: Path, models: Path) -> float:
             '[cameras.main]\nsource = "video"\npolicy = "lossless"\n'
         )
         system = subprocess.Popen(  # noqa: ASYNC220 -- returns at once
-            [sys.executable, "-m", "services.launcher.cli", "up", "--config", str(config)],
+            [sys.executable, "-m", "posewire.launcher.cli", "up", "--config", str(config)],
             env=os.environ | {"POSEWIRE_MODELS_DIR": str(models)},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

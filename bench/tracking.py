@@ -32,9 +32,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from services.tracker.tracking import CameraTracker
-from shared.messages import FrameHeader, Person, PoseResult
-from shared.settings import TrackerSettings
+from posewire.shared.messages import FrameHeader, Person, PoseResult
+from posewire.shared.settings import TrackerSettings
+from posewire.tracker.tracking import CameraTracker
 
 Array = npt.NDArray[np.float64]
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from shared.redact import redact
-from shared.settings import Settings
+from posewire.shared.redact import redact
+from posewire.shared.settings import Settings
 
 _LEAST_FREE_GB = 0.5
 _PORTS = {"http": 80, "https": 443, "mqtt": 1883, "mqtts": 8883}

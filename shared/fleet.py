@@ -20,9 +20,9 @@ from types import TracebackType
 import structlog
 from prometheus_client import Gauge
 
-from shared.bus import Bus, Lease, keys
-from shared.errors import BusUnavailable
-from shared.worker import cancel
+from posewire.shared.bus import Bus, Lease, keys
+from posewire.shared.errors import BusUnavailable
+from posewire.shared.worker import cancel
 
 _log = structlog.get_logger(__name__)
 _cameras = Gauge("posewire_worker_cameras", "Cameras that this worker holds", ["role"])

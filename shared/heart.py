@@ -21,9 +21,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import structlog
 
-from shared.errors import BusUnavailable
-from shared.systemd import Notifier
-from shared.worker import cancel
+from posewire.shared.errors import BusUnavailable
+from posewire.shared.systemd import Notifier
+from posewire.shared.worker import cancel
 
 _log = structlog.get_logger(__name__)
 Ping = Callable[[], Awaitable[None]]

@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias, Union
 
 import msgspec
 
-from shared.errors import MessageError
+from posewire.shared.errors import MessageError
 
 SCHEMA_VERSION = 1
 
@@ -75,7 +75,7 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
     box: Box
     score: float
     keypoints: tuple[Keypoint, ...] = ()
-    """18 keypoints in the order of ``shared.skeleton.KEYPOINTS``, or none: a box alone."""
+    """18 keypoints in the order of ``posewire.shared.skeleton.KEYPOINTS``, or none: a box alone."""
     appearance: bytes = b""
     """Colours of torso and legs, half of the bytes each: square roots of histograms, so that the
     normalised dot product of two is their Bhattacharyya coefficient. Zeros for a part that is not

@@ -21,9 +21,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from shared.messages import Keypoint, ModelRun, TrackedPerson, TrackUpdate
-from shared.settings import Areas
-from shared.skeleton import COLOURS, LIMBS, as_array
+from posewire.shared.messages import Keypoint, ModelRun, TrackedPerson, TrackUpdate
+from posewire.shared.settings import Areas
+from posewire.shared.skeleton import COLOURS, LIMBS, as_array
 
 Image = npt.NDArray[np.uint8]
 _Colour = tuple[int, int, int]

@@ -12,9 +12,9 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import make_wsgi_app
 
-from shared.errors import ConfigError
-from shared.heart import Heart
-from shared.settings import TelemetrySettings
+from posewire.shared.errors import ConfigError
+from posewire.shared.heart import Heart
+from posewire.shared.settings import TelemetrySettings
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

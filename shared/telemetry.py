@@ -9,9 +9,9 @@ from typing import Any
 
 import structlog
 
-from shared.redact import redact
-from shared.settings import TelemetrySettings
-from shared.systemd import writes_to_journal
+from posewire.shared.redact import redact
+from posewire.shared.settings import TelemetrySettings
+from posewire.shared.systemd import writes_to_journal
 
 _PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 

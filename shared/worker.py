@@ -14,9 +14,9 @@ from typing import Any
 
 import structlog
 
-from shared.backoff import Backoff
-from shared.bus import Lease
-from shared.errors import BusUnavailable, LeaseLost, StoreUnavailable
+from posewire.shared.backoff import Backoff
+from posewire.shared.bus import Lease
+from posewire.shared.errors import BusUnavailable, LeaseLost, StoreUnavailable
 
 _log = structlog.get_logger(__name__)
 _ASK_S = 0.5

@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 from hypothesis import settings
 
-from services.launcher.embedded import EmbeddedPostgres, EmbeddedValkey
+from posewire.launcher.embedded import EmbeddedPostgres, EmbeddedValkey
 
 settings.register_profile("posewire", deadline=None)  # shared machines stall now and then
 settings.load_profile("posewire")

@@ -113,7 +113,7 @@ fingerprint() { # of what goes into the environment
     echo "$package"
     if [ -f "$package" ]; then cat "$package"; fi
   else
-    (cd ../.. && find services shared pyproject.toml -type f -not -path '*/__pycache__/*' -print0 \
+    (cd ../.. && find services shared src pyproject.toml -type f -not -path '*/__pycache__/*' -print0 \
       | sort -z | xargs -0 sha256sum)
   fi
 }

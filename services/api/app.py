@@ -12,14 +12,14 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.api import overlay, problems
-from services.api.database import Database
-from services.api.gateway import Gateway
-from services.api.live import Hub
-from services.api.routes import areas, cameras, health, history, live
-from services.api.security import Guard
-from shared.bus import Bus
-from shared.settings import Settings
+from posewire.api import overlay, problems
+from posewire.api.database import Database
+from posewire.api.gateway import Gateway
+from posewire.api.live import Hub
+from posewire.api.routes import areas, cameras, health, history, live
+from posewire.api.security import Guard
+from posewire.shared.bus import Bus
+from posewire.shared.settings import Settings
 
 _STATIC = Path(__file__).parent / "static"
 _REF = "#/components/schemas/{name}"

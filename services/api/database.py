@@ -8,9 +8,9 @@ from typing import Any
 
 import asyncpg
 
-from shared.errors import StoreUnavailable
-from shared.redact import redact
-from shared.settings import DatabaseSettings
+from posewire.shared.errors import StoreUnavailable
+from posewire.shared.redact import redact
+from posewire.shared.settings import DatabaseSettings
 
 _AWAY = (
     OSError,

@@ -7,11 +7,11 @@ from typing import get_args
 
 from prometheus_client import generate_latest
 
-from services.api import metrics, queries
-from services.api.gateway import Gateway
-from shared.bus import Bus, Entry, keys
-from shared.errors import BusUnavailable, StoreError, StoreUnavailable
-from shared.messages import CameraState, CameraStatus, PoseResult, SessionEnd, TrackUpdate
+from posewire.api import metrics, queries
+from posewire.api.gateway import Gateway
+from posewire.shared.bus import Bus, Entry, keys
+from posewire.shared.errors import BusUnavailable, StoreError, StoreUnavailable
+from posewire.shared.messages import CameraState, CameraStatus, PoseResult, SessionEnd, TrackUpdate
 
 _STATES = (*get_args(CameraStatus), "unknown")
 _WITHIN_S = 3.0

@@ -13,10 +13,10 @@ from pydantic import AfterValidator, BeforeValidator
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
-from services.api.database import Database
-from services.api.live import Hub
-from shared.bus import Bus
-from shared.settings import Settings
+from posewire.api.database import Database
+from posewire.api.live import Hub
+from posewire.shared.bus import Bus
+from posewire.shared.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,13 +20,13 @@ from typing import Literal, TypeAlias
 
 import structlog
 
-from services.api import metrics
-from services.api.overlay import encode_end, encode_update
-from services.api.pictures import drawn_jpeg
-from shared.backoff import Backoff
-from shared.bus import START, Bus, Entry, keys
-from shared.errors import BusUnavailable, PosewireError
-from shared.messages import SessionEnd, TrackUpdate
+from posewire.api import metrics
+from posewire.api.overlay import encode_end, encode_update
+from posewire.api.pictures import drawn_jpeg
+from posewire.shared.backoff import Backoff
+from posewire.shared.bus import START, Bus, Entry, keys
+from posewire.shared.errors import BusUnavailable, PosewireError
+from posewire.shared.messages import SessionEnd, TrackUpdate
 
 _log = structlog.get_logger(__name__)
 
@@ -60,7 +60,7 @@ class Tick:
 
     @cached_property
     def text(self) -> str:
-        """The message as JSON; see ``services.api.overlay``."""
+        """The message as JSON; see ``posewire.api.overlay``."""
         if isinstance(self.message, SessionEnd):
             return encode_end(self.message)
         return encode_update(self.message, self.fps)

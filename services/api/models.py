@@ -8,9 +8,9 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.messages import CameraStatus, EventKind, EventReason, Policy
-from shared.settings.areas import Areas
-from shared.settings.cameras import Name
+from posewire.shared.messages import CameraStatus, EventKind, EventReason, Policy
+from posewire.shared.settings.areas import Areas
+from posewire.shared.settings.cameras import Name
 
 _AT = "2026-03-01T09:30:00.120000Z"
 _SESSION = "6f1f0f5c2d5b4d3d9d0b7c2f5f0a9e11"

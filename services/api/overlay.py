@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from shared.messages import (
+from posewire.shared.messages import (
     Event,
     EventKind,
     EventReason,

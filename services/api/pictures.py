@@ -5,8 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from shared.messages import Box, TrackUpdate
-from shared.overlay import draw
+from posewire.shared.messages import Box, TrackUpdate
+from posewire.shared.overlay import draw
 
 _QUALITY = 85
 _MARGIN = 0.15

@@ -13,9 +13,9 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from services.api.live import TooManyViewers
-from shared.errors import BusUnavailable, PosewireError, StoreUnavailable
-from shared.redact import redact
+from posewire.api.live import TooManyViewers
+from posewire.shared.errors import BusUnavailable, PosewireError, StoreUnavailable
+from posewire.shared.redact import redact
 
 _log = structlog.get_logger(__name__)
 _RETRY_AFTER = {"Retry-After": "2"}

@@ -13,8 +13,8 @@ from uuid import UUID
 
 import asyncpg
 
-from services.api.database import Database
-from shared.errors import PosewireError
+from posewire.api.database import Database
+from posewire.shared.errors import PosewireError
 
 Order = Literal["asc", "desc"]
 

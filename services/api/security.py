@@ -18,8 +18,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.api import metrics
-from services.api.problems import problem
+from posewire.api import metrics
+from posewire.api.problems import problem
 
 _PRIVATE_SUFFIXES = (".local", ".localhost", ".lan", ".internal", ".home.arpa")
 _FOR_EVERYBODY = frozenset({"/healthz", "/readyz", "/metrics"})

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 import structlog
 import uvicorn
 
-from services.api import snapshots
-from services.api.app import create_app
-from services.api.gateway import Gateway
-from shared.bus import Bus
-from shared.errors import ConfigError
-from shared.heart import Heart
-from shared.settings import Settings
+from posewire.api import snapshots
+from posewire.api.app import create_app
+from posewire.api.gateway import Gateway
+from posewire.shared.bus import Bus
+from posewire.shared.errors import ConfigError
+from posewire.shared.heart import Heart
+from posewire.shared.settings import Settings
 
 _log = structlog.get_logger(__name__)
 _VIEWERS_S = 0.4
@@ -27,7 +27,7 @@ _MESSAGE_MAX = 4096
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to ``shared.worker.until_stopped``."""
+    """Leaves signals to ``posewire.shared.worker.until_stopped``."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -7,13 +7,13 @@ import time
 
 import structlog
 
-from services.api.database import Database
-from services.api.pictures import person_jpeg
-from shared.backoff import Backoff
-from shared.bus import START, Bus, keys
-from shared.errors import BusUnavailable, StoreError, StoreUnavailable
-from shared.messages import Box, Event, TrackUpdate
-from shared.settings import Settings
+from posewire.api.database import Database
+from posewire.api.pictures import person_jpeg
+from posewire.shared.backoff import Backoff
+from posewire.shared.bus import START, Bus, keys
+from posewire.shared.errors import BusUnavailable, StoreError, StoreUnavailable
+from posewire.shared.messages import Box, Event, TrackUpdate
+from posewire.shared.settings import Settings
 
 _log = structlog.get_logger(__name__)
 _TIDY_S = 3600.0

@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.errors import SourceError
-from shared.settings import CaptureSettings
+from posewire.shared.errors import SourceError
+from posewire.shared.settings import CaptureSettings
 
 Image = NDArray[np.uint8]
 

@@ -20,10 +20,10 @@ from collections import deque
 
 import structlog
 
-from services.capture.session import EndReason, Session
-from shared.bus import Bus, Entry, keys
-from shared.errors import BusUnavailable
-from shared.messages import FrameHeader, Progress, SessionEnd
+from posewire.capture.session import EndReason, Session
+from posewire.shared.bus import Bus, Entry, keys
+from posewire.shared.errors import BusUnavailable
+from posewire.shared.messages import FrameHeader, Progress, SessionEnd
 
 _log = structlog.get_logger(__name__)
 _TRACKER_S = 3.0

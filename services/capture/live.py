@@ -6,11 +6,11 @@ import asyncio
 import contextlib
 from collections import deque
 
-from services.capture import metrics
-from shared.backoff import Backoff
-from shared.bus import Bus, keys
-from shared.errors import BusUnavailable
-from shared.messages import FrameHeader, SessionEnd
+from posewire.capture import metrics
+from posewire.shared.backoff import Backoff
+from posewire.shared.bus import Bus, keys
+from posewire.shared.errors import BusUnavailable
+from posewire.shared.messages import FrameHeader, SessionEnd
 
 _MOST_FRAMES = 2
 _MOST_ENDS = 16

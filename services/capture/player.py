@@ -6,17 +6,17 @@ import asyncio
 
 import structlog
 
-from services.capture import metrics
-from services.capture.ledger import Ledger
-from services.capture.live import LiveSender, Pacer
-from services.capture.session import EndReason, Session
-from services.capture.sources import Picture, Source, is_stream, open_source
-from services.capture.state import StateBoard
-from shared.backoff import Backoff
-from shared.bus import Bus, keys
-from shared.errors import BusUnavailable, SourceError
-from shared.messages import FrameHeader
-from shared.settings import Settings, SourceSettings
+from posewire.capture import metrics
+from posewire.capture.ledger import Ledger
+from posewire.capture.live import LiveSender, Pacer
+from posewire.capture.session import EndReason, Session
+from posewire.capture.sources import Picture, Source, is_stream, open_source
+from posewire.capture.state import StateBoard
+from posewire.shared.backoff import Backoff
+from posewire.shared.bus import Bus, keys
+from posewire.shared.errors import BusUnavailable, SourceError
+from posewire.shared.messages import FrameHeader
+from posewire.shared.settings import Settings, SourceSettings
 
 _log = structlog.get_logger(__name__)
 _STEADY_S = 10.0

@@ -16,15 +16,15 @@ from typing import Any
 
 import structlog
 
-from services.capture.player import LivePlayer, LosslessPlayer, Player
-from services.capture.state import StateBoard
-from shared.backoff import Backoff
-from shared.bus import START, Bus, Entry, keys
-from shared.errors import BusUnavailable
-from shared.heart import Heart
-from shared.messages import Control
-from shared.settings import Settings
-from shared.worker import run_cameras
+from posewire.capture.player import LivePlayer, LosslessPlayer, Player
+from posewire.capture.state import StateBoard
+from posewire.shared.backoff import Backoff
+from posewire.shared.bus import START, Bus, Entry, keys
+from posewire.shared.errors import BusUnavailable
+from posewire.shared.heart import Heart
+from posewire.shared.messages import Control
+from posewire.shared.settings import Settings
+from posewire.shared.worker import run_cameras
 
 _log = structlog.get_logger(__name__)
 

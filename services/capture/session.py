@@ -7,8 +7,8 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Literal
 
-from services.capture.sources import Picture
-from shared.messages import FrameHeader, Policy, SessionEnd
+from posewire.capture.sources import Picture
+from posewire.shared.messages import FrameHeader, Policy, SessionEnd
 
 EndReason = Literal["ended", "switched", "failed"]
 

@@ -6,11 +6,11 @@ import asyncio
 import time
 from collections import deque
 
-from services.capture import metrics
-from services.capture.waiting import set_within
-from shared.bus import Bus, keys
-from shared.errors import BusUnavailable
-from shared.messages import CameraState, CameraStatus, Policy
+from posewire.capture import metrics
+from posewire.capture.waiting import set_within
+from posewire.shared.bus import Bus, keys
+from posewire.shared.errors import BusUnavailable
+from posewire.shared.messages import CameraState, CameraStatus, Policy
 
 _TTL_S = 6.0
 _EVERY_S = 2.0

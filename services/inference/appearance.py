@@ -22,8 +22,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from shared.messages import Person
-from shared.skeleton import INDEX
+from posewire.shared.messages import Person
+from posewire.shared.skeleton import INDEX
 
 _GRID = (12, 8)
 """Rows and columns of pixels that are looked at in each part."""

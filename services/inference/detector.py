@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from services.inference.engines import Engine
-from services.inference.imaging import Image, View, crop, stretch
-from shared.settings import Family
+from posewire.inference.engines import Engine
+from posewire.inference.imaging import Image, View, crop, stretch
+from posewire.shared.settings import Family
 
 _MOST_STRETCH = 1.4
 """The network learned from stretched pictures; beyond this, people get shapes it has never seen."""

@@ -26,15 +26,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from services.inference import people, regions, skeletons
-from services.inference.appearance import dressed
-from services.inference.detector import Detector
-from services.inference.engines import Engine
-from services.inference.imaging import Image
-from services.inference.networks import LOW_SCORE, Array, Look, PoseNetwork
-from services.inference.presets import Effort
-from services.inference.skeletons import Skeletons
-from shared.messages import ModelRun, Person
+from posewire.inference import people, regions, skeletons
+from posewire.inference.appearance import dressed
+from posewire.inference.detector import Detector
+from posewire.inference.engines import Engine
+from posewire.inference.imaging import Image
+from posewire.inference.networks import LOW_SCORE, Array, Look, PoseNetwork
+from posewire.inference.presets import Effort
+from posewire.inference.skeletons import Skeletons
+from posewire.shared.messages import ModelRun, Person
 
 _KEPT_SCORE = 0.95
 """Share of a box's score that it keeps on a frame without the detector."""

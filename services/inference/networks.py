@@ -11,13 +11,13 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from services.inference.engines import Engine, open_engine
-from services.inference.imaging import Image, View, crop
-from services.inference.poses import associative, movenet, paf
-from services.inference.regions import Region, Shape, halves
-from services.inference.registry import ModelFiles
-from services.inference.skeletons import Skeletons, merge, mirror
-from shared.settings import InferenceSettings
+from posewire.inference.engines import Engine, open_engine
+from posewire.inference.imaging import Image, View, crop
+from posewire.inference.poses import associative, movenet, paf
+from posewire.inference.regions import Region, Shape, halves
+from posewire.inference.registry import ModelFiles
+from posewire.inference.skeletons import Skeletons, merge, mirror
+from posewire.shared.settings import InferenceSettings
 
 Array = npt.NDArray[np.float32]
 Outputs = dict[str, Array]

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from services.inference.regions import Target
-from services.inference.skeletons import Skeletons, extent, iou, oks
-from shared.messages import Person
-from shared.skeleton import INDEX, as_array
+from posewire.inference.regions import Target
+from posewire.inference.skeletons import Skeletons, extent, iou, oks
+from posewire.shared.messages import Person
+from posewire.shared.skeleton import INDEX, as_array
 
 Array = npt.NDArray[np.float32]
 

@@ -7,16 +7,16 @@ import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from services.inference.detector import Detector
-from services.inference.engines import choose_device, open_engine
-from services.inference.engines.choice import MYRIAD
-from services.inference.finder import Finder, Prior
-from services.inference.imaging import decode_jpeg
-from services.inference.networks import PoseNetwork
-from services.inference.presets import effort, in_one_shape
-from services.inference.registry import Selection, resolve
-from services.inference.watch import Findings, Prepared
-from shared.settings import InferenceSettings
+from posewire.inference.detector import Detector
+from posewire.inference.engines import choose_device, open_engine
+from posewire.inference.engines.choice import MYRIAD
+from posewire.inference.finder import Finder, Prior
+from posewire.inference.imaging import decode_jpeg
+from posewire.inference.networks import PoseNetwork
+from posewire.inference.presets import effort, in_one_shape
+from posewire.inference.registry import Selection, resolve
+from posewire.inference.watch import Findings, Prepared
+from posewire.shared.settings import InferenceSettings
 
 
 class PersonPipeline:

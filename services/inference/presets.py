@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from services.inference.regions import FULL_AREA, Shape
-from shared.settings import InferenceSettings, Preset
+from posewire.inference.regions import FULL_AREA, Shape
+from posewire.shared.settings import InferenceSettings, Preset
 
 
 @dataclass(frozen=True, slots=True)

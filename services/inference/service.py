@@ -15,15 +15,15 @@ import structlog
 from msgspec.structs import replace
 from prometheus_client import Counter, Histogram
 
-from services.inference.pipeline import PersonPipeline
-from services.inference.stall import Stall
-from services.inference.watch import Examined, Examiner, Findings, Watch
-from shared.bus import START, Bus, Entry, Lease, keys
-from shared.fleet import Fleet
-from shared.heart import Heart
-from shared.messages import FrameHeader, PoseResult, Progress, SessionEnd
-from shared.settings import Settings
-from shared.worker import cancel, holding, require, run_cameras
+from posewire.inference.pipeline import PersonPipeline
+from posewire.inference.stall import Stall
+from posewire.inference.watch import Examined, Examiner, Findings, Watch
+from posewire.shared.bus import START, Bus, Entry, Lease, keys
+from posewire.shared.fleet import Fleet
+from posewire.shared.heart import Heart
+from posewire.shared.messages import FrameHeader, PoseResult, Progress, SessionEnd
+from posewire.shared.settings import Settings
+from posewire.shared.worker import cancel, holding, require, run_cameras
 
 _log = structlog.get_logger(__name__)
 _frames = Counter("posewire_inference_frames_total", "Frames examined", ["camera"])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from shared.skeleton import KEYPOINTS, MIRRORED, OKS_SIGMAS
+from posewire.shared.skeleton import KEYPOINTS, MIRRORED, OKS_SIGMAS
 
 Array = npt.NDArray[np.float32]
 

@@ -6,8 +6,8 @@ import asyncio
 from dataclasses import dataclass
 from typing import Protocol
 
-from services.inference.finder import Frame, Prior
-from shared.messages import FrameHeader, ModelRun, Person
+from posewire.inference.finder import Frame, Prior
+from posewire.shared.messages import FrameHeader, ModelRun, Person
 
 MOST_GAP_S = 1.0
 """People may be anywhere after so long: the frame stands alone."""

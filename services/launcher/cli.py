@@ -10,7 +10,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from shared.errors import PosewireError
+from posewire.shared.errors import PosewireError
 
 app = typer.Typer(
     help="Watches cameras, finds people, estimates their poses, follows each of them, "
@@ -122,7 +122,7 @@ def demo(
     log_level: LogLevel = None,
 ) -> None:
     """Run everything on this machine, with servers of its own, and play the sample clip."""
-    from services.launcher.commands import system
+    from posewire.launcher.commands import system
 
     with _errors():
         system.demo(
@@ -148,7 +148,7 @@ def up(
     log_level: LogLevel = None,
 ) -> None:
     """Run the four services as configured; servers that are not configured are started, too."""
-    from services.launcher.commands import system
+    from posewire.launcher.commands import system
 
     with _errors():
         overrides = _inference(device, precision, model, preset) | _telemetry(log_level)
@@ -171,7 +171,7 @@ def run(
     log_level: LogLevel = None,
 ) -> None:
     """Run one service in the foreground: what containers and systemd start."""
-    from services.launcher.commands import run as command
+    from posewire.launcher.commands import run as command
 
     with _errors():
         overrides = _inference(device, precision, model, preset) | _telemetry(log_level)
@@ -215,7 +215,7 @@ def analyze(
     log_level: LogLevel = None,
 ) -> None:
     """Analyse a file, folder, device or stream without any servers."""
-    from services.launcher.commands import analyze as command
+    from posewire.launcher.commands import analyze as command
 
     with _errors():
         overrides = _inference(device, precision, model, preset) | _telemetry(
@@ -233,7 +233,7 @@ def doctor(
     json_: Annotated[bool, typer.Option("--json", help="Print the checks as JSON.")] = False,
 ) -> None:
     """Check this machine: what works, and what to do about the rest."""
-    from services.launcher.commands import doctor as command
+    from posewire.launcher.commands import doctor as command
 
     with _errors():
         if not command.doctor(config, as_json=json_):
@@ -243,7 +243,7 @@ def doctor(
 @models_app.command("list")
 def models_list(config: Config = None) -> None:
     """List the known models and where they are."""
-    from services.launcher.commands import models
+    from posewire.launcher.commands import models
 
     with _errors():
         models.show(config)
@@ -260,7 +260,7 @@ def models_pull(
     config: Config = None,
 ) -> None:
     """Download models into the cache."""
-    from services.launcher.commands import models
+    from posewire.launcher.commands import models
 
     with _errors():
         models.fetch(config, name, _inference(None, precision, model))
@@ -269,7 +269,7 @@ def models_pull(
 @models_app.command("verify")
 def models_verify(config: Config = None) -> None:
     """Check the files that are here against their known digests."""
-    from services.launcher.commands import models
+    from posewire.launcher.commands import models
 
     with _errors():
         if not models.verify(config):
@@ -294,7 +294,7 @@ def events_export(
     config: Config = None,
 ) -> None:
     """Write events; the CSV has the columns of analyze's events.csv."""
-    from services.launcher.commands import events
+    from posewire.launcher.commands import events
 
     with _errors():
         wanted = events.Filter(camera, session, from_, to)
@@ -310,7 +310,7 @@ def events_tail(
     config: Config = None,
 ) -> None:
     """Show events as they come."""
-    from services.launcher.commands import events
+    from posewire.launcher.commands import events
 
     with _errors():
         events.tail(config, data_dir, camera, lines, follow=follow)
@@ -319,7 +319,7 @@ def events_tail(
 @config_app.command("check")
 def config_check(config: Config = None) -> None:
     """Read the configuration and say what is wrong with it."""
-    from services.launcher.commands import config as command
+    from posewire.launcher.commands import config as command
 
     with _errors():
         command.check(config)
@@ -328,7 +328,7 @@ def config_check(config: Config = None) -> None:
 @config_app.command("schema")
 def config_schema() -> None:
     """Print the JSON schema of the configuration."""
-    from services.launcher.commands import config as command
+    from posewire.launcher.commands import config as command
 
     command.schema()
 

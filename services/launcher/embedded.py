@@ -22,7 +22,7 @@ from pathlib import Path
 
 import structlog
 
-from shared.errors import PosewireError
+from posewire.shared.errors import PosewireError
 
 _log = structlog.get_logger(__name__)
 _START_S = 15.0

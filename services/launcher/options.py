@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from shared.errors import ConfigError
-from shared.settings import Settings, load_settings
+from posewire.shared.errors import ConfigError
+from posewire.shared.settings import Settings, load_settings
 
 CLI_SOURCE = "cli"
 """Name of the source that ``--source`` makes."""

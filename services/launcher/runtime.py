@@ -10,8 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from shared.errors import ConfigError, StoreError
-from shared.settings import Settings
+from posewire.shared.errors import ConfigError, StoreError
+from posewire.shared.settings import Settings
 
 
 class Runtime(msgspec.Struct):

@@ -8,10 +8,10 @@ from collections import deque
 
 from rich.text import Text
 
-from shared.backoff import Backoff
-from shared.bus import Bus, keys
-from shared.errors import BusUnavailable
-from shared.messages import CameraState, TrackUpdate
+from posewire.shared.backoff import Backoff
+from posewire.shared.bus import Bus, keys
+from posewire.shared.errors import BusUnavailable
+from posewire.shared.messages import CameraState, TrackUpdate
 
 _WINDOW_S = 3.0
 

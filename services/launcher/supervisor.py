@@ -17,9 +17,9 @@ from pathlib import Path
 
 import structlog
 
-from services.launcher.embedded import EmbeddedPostgres, EmbeddedValkey, die_with_parent
-from shared.backoff import Backoff
-from shared.worker import cancel
+from posewire.launcher.embedded import EmbeddedPostgres, EmbeddedValkey, die_with_parent
+from posewire.shared.backoff import Backoff
+from posewire.shared.worker import cancel
 
 _log = structlog.get_logger(__name__)
 _GRACE_S = 2.0
@@ -133,5 +133,5 @@ async def _revive(server: Server, on_death: Callable[[str, int, str], None]) -> 
 
 def service_command(service: str, settings_file: Path) -> list[str]:
     """Return the command of a service as a child process."""
-    module = "services.launcher.cli"
+    module = "posewire.launcher.cli"
     return [sys.executable, "-m", module, "run", service, "--config", str(settings_file)]

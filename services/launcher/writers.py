@@ -13,9 +13,9 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from shared.errors import SourceError
-from shared.messages import Box, Event, FrameHeader, Keypoint, TrackedPerson, TrackUpdate
-from shared.settings import Areas
+from posewire.shared.errors import SourceError
+from posewire.shared.messages import Box, Event, FrameHeader, Keypoint, TrackedPerson, TrackUpdate
+from posewire.shared.settings import Areas
 
 EVENT_COLUMNS = ("frame", "t", "kind", "reason", "visit", "track", "people")
 ZONE_COLUMNS = ("zone", "direction", "seconds")
@@ -155,7 +155,7 @@ class VideoFile:
     def frame(self, update: TrackUpdate, jpeg: bytes) -> None:
         import cv2
 
-        from shared.overlay import draw
+        from posewire.shared.overlay import draw
 
         decoded = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
         if decoded is None:

@@ -20,9 +20,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
-from services.tracker.geometry import Array, at_border, corner_form, grow, iou, oks
-from shared.messages import Person
-from shared.skeleton import KEYPOINTS
+from posewire.shared.messages import Person
+from posewire.shared.skeleton import KEYPOINTS
+from posewire.tracker.geometry import Array, at_border, corner_form, grow, iou, oks
 
 _WIDEN = 0.1
 """Every box is widened by this share of its size,"""

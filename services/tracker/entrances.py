@@ -18,7 +18,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from services.tracker.geometry import BORDER, Array
+from posewire.tracker.geometry import BORDER, Array
 
 WINDOW_S = 0.5
 """Sights this near to the first or the last one tell the speed."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from shared.skeleton import OKS_SIGMAS
+from posewire.shared.skeleton import OKS_SIGMAS
 
 Array = npt.NDArray[np.float64]
 BORDER = 0.03

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from services.tracker.association import alike, assign
-from services.tracker.geometry import at_border
-from services.tracker.tracks import Track
+from posewire.tracker.association import alike, assign
+from posewire.tracker.geometry import at_border
+from posewire.tracker.tracks import Track
 
 _PLACE = 0.2
 """Standard deviation of where somebody is found again after no time at all, in heights,"""

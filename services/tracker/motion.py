@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from services.tracker.geometry import Array
+from posewire.tracker.geometry import Array
 
 _MEASURED = 0.06
 """Standard deviation of a measured coordinate, in person heights."""

@@ -18,16 +18,16 @@ import msgspec
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
-from services.tracker.integrations import Integrations
-from services.tracker.store import Checkpoint, Drawn, Rows, Store
-from services.tracker.tracking import CameraTracker
-from shared.bus import START, Bus, Entry, Lease, keys
-from shared.errors import StoreUnavailable
-from shared.fleet import Fleet
-from shared.heart import Heart
-from shared.messages import EventKind, PoseResult, Progress, SessionEnd, TrackUpdate
-from shared.settings import Settings
-from shared.worker import holding, require, run_cameras
+from posewire.shared.bus import START, Bus, Entry, Lease, keys
+from posewire.shared.errors import StoreUnavailable
+from posewire.shared.fleet import Fleet
+from posewire.shared.heart import Heart
+from posewire.shared.messages import EventKind, PoseResult, Progress, SessionEnd, TrackUpdate
+from posewire.shared.settings import Settings
+from posewire.shared.worker import holding, require, run_cameras
+from posewire.tracker.integrations import Integrations
+from posewire.tracker.store import Checkpoint, Drawn, Rows, Store
+from posewire.tracker.tracking import CameraTracker
 
 _log = structlog.get_logger(__name__)
 _frames = Counter("posewire_tracker_frames_total", "Frames tracked", ["camera"])

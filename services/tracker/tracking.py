@@ -8,11 +8,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from services.tracker.tracks import Sighting, Tracks
-from services.tracker.visits import Fact, Visit, Visits
-from services.tracker.zones import Borders, count
-from shared.errors import StoreError
-from shared.messages import (
+from posewire.shared.errors import StoreError
+from posewire.shared.messages import (
     Event,
     FrameHeader,
     Keypoint,
@@ -22,7 +19,10 @@ from shared.messages import (
     TrackedPerson,
     TrackUpdate,
 )
-from shared.settings import Areas, TrackerSettings
+from posewire.shared.settings import Areas, TrackerSettings
+from posewire.tracker.tracks import Sighting, Tracks
+from posewire.tracker.visits import Fact, Visit, Visits
+from posewire.tracker.zones import Borders, count
 
 NAMESPACE = uuid.UUID("6f1d9c52-7a43-5e0b-9f6e-0d5a5e5e7a11")
 """Namespace of the ids of visits and events."""

@@ -12,8 +12,11 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from services.tracker import motion
-from services.tracker.association import (
+from posewire.shared.messages import Box, Person
+from posewire.shared.settings import TrackerSettings
+from posewire.shared.skeleton import KEYPOINTS
+from posewire.tracker import motion
+from posewire.tracker.association import (
     NO_POINTS,
     Detections,
     Expected,
@@ -21,14 +24,11 @@ from services.tracker.association import (
     detections,
     similarity,
 )
-from services.tracker.entrances import MOST_S, WINDOW_S
-from services.tracker.geometry import Array, corner_form, head_form, inside_share, iou
-from services.tracker.motion import Motion
-from services.tracker.smoothing import OneEuro
-from services.tracker.zones import Borders, Step
-from shared.messages import Box, Person
-from shared.settings import TrackerSettings
-from shared.skeleton import KEYPOINTS
+from posewire.tracker.entrances import MOST_S, WINDOW_S
+from posewire.tracker.geometry import Array, corner_form, head_form, inside_share, iou
+from posewire.tracker.motion import Motion
+from posewire.tracker.smoothing import OneEuro
+from posewire.tracker.zones import Borders, Step
 
 _LEAST_SURE = 0.18
 """Worth from which a sure detection continues a track."""

@@ -22,13 +22,13 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from services.tracker.entrances import beyond_s
-from services.tracker.geometry import at_border, corner_form
-from services.tracker.linking import link
-from services.tracker.tracks import Moment, Sight, Sighting, Track, Tracks
-from services.tracker.zones import Borders, Crossing, Whereabouts, leave
-from shared.messages import EventKind, EventReason
-from shared.settings import TrackerSettings
+from posewire.shared.messages import EventKind, EventReason
+from posewire.shared.settings import TrackerSettings
+from posewire.tracker.entrances import beyond_s
+from posewire.tracker.geometry import at_border, corner_form
+from posewire.tracker.linking import link
+from posewire.tracker.tracks import Moment, Sight, Sighting, Track, Tracks
+from posewire.tracker.zones import Borders, Crossing, Whereabouts, leave
 
 
 class State(enum.Enum):

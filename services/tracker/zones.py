@@ -21,9 +21,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from shared.messages import Box, EventKind, Keypoint
-from shared.settings import Areas, LineSettings
-from shared.skeleton import INDEX
+from posewire.shared.messages import Box, EventKind, Keypoint
+from posewire.shared.settings import Areas, LineSettings
+from posewire.shared.skeleton import INDEX
 
 _MARGIN = 0.08
 """Feet this far beyond a border, in heights of the person, are beyond it for certain."""

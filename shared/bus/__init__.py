@@ -1,8 +1,8 @@
 """The message bus: bounded streams, values and leases."""
 
-from shared.bus import keys
-from shared.bus.base import START, Bus, Entry, Lease, Reader
-from shared.bus.memory import MemoryBus
-from shared.bus.redis import RedisBus
+from posewire.shared.bus import keys
+from posewire.shared.bus.base import START, Bus, Entry, Lease, Reader
+from posewire.shared.bus.memory import MemoryBus
+from posewire.shared.bus.redis import RedisBus
 
 __all__ = ["START", "Bus", "Entry", "Lease", "MemoryBus", "Reader", "RedisBus", "keys"]

@@ -14,8 +14,8 @@ from typing import Protocol
 import structlog
 from prometheus_client import Counter
 
-from shared.errors import MessageError
-from shared.messages import Message, decode
+from posewire.shared.errors import MessageError
+from posewire.shared.messages import Message, decode
 
 START = "0-0"
 """Position before the first entry of a stream."""

@@ -6,9 +6,9 @@ import asyncio
 import time
 from collections import defaultdict, deque
 
-from shared.bus.base import START, Bus, Entry, Lease, Reader, block_ms, decode_entry
-from shared.errors import BusUnavailable, MessageError
-from shared.messages import Message, decode, encode
+from posewire.shared.bus.base import START, Bus, Entry, Lease, Reader, block_ms, decode_entry
+from posewire.shared.errors import BusUnavailable, MessageError
+from posewire.shared.messages import Message, decode, encode
 
 _Raw = tuple[tuple[int, int], bytes | None, bytes | None]
 

@@ -21,7 +21,7 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from shared.bus.base import (
+from posewire.shared.bus.base import (
     START,
     Bus,
     Entry,
@@ -31,9 +31,9 @@ from shared.bus.base import (
     decode_entry,
     undecodable,
 )
-from shared.errors import BusUnavailable, MessageError
-from shared.messages import Message, decode, encode
-from shared.redact import redact
+from posewire.shared.errors import BusUnavailable, MessageError
+from posewire.shared.messages import Message, decode, encode
+from posewire.shared.redact import redact
 
 _log = structlog.get_logger(__name__)
 _BEAT = """

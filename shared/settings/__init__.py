@@ -1,10 +1,10 @@
 """Settings: ``posewire.toml`` and the environment (``POSEWIRE_*``), checked once at the start."""
 
-from shared.settings.api import ApiSettings, TelemetrySettings
-from shared.settings.areas import Areas, LineSettings, MaskSettings, ZoneSettings
-from shared.settings.bus import BusSettings, DatabaseSettings
-from shared.settings.cameras import CameraSettings, CaptureSettings, SourceSettings
-from shared.settings.inference import (
+from posewire.shared.settings.api import ApiSettings, TelemetrySettings
+from posewire.shared.settings.areas import Areas, LineSettings, MaskSettings, ZoneSettings
+from posewire.shared.settings.bus import BusSettings, DatabaseSettings
+from posewire.shared.settings.cameras import CameraSettings, CaptureSettings, SourceSettings
+from posewire.shared.settings.inference import (
     Device,
     Family,
     InferenceSettings,
@@ -12,9 +12,13 @@ from shared.settings.inference import (
     Precision,
     Preset,
 )
-from shared.settings.integrations import IntegrationsSettings, MqttSettings, WebhookSettings
-from shared.settings.root import DEFAULT_FILE, Settings, load_settings
-from shared.settings.tracker import TrackerSettings
+from posewire.shared.settings.integrations import (
+    IntegrationsSettings,
+    MqttSettings,
+    WebhookSettings,
+)
+from posewire.shared.settings.root import DEFAULT_FILE, Settings, load_settings
+from posewire.shared.settings.tracker import TrackerSettings
 
 __all__ = [
     "DEFAULT_FILE",

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from shared.settings._base import Section
+from posewire.shared.settings._base import Section
 
 
 class ApiSettings(Section):

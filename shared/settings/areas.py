@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from shared.settings._base import Section
+from posewire.shared.settings._base import Section
 
 _Share = Annotated[float, Field(ge=0, le=1)]
 Point = tuple[_Share, _Share]

@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from shared.settings._base import Section
-from shared.settings._secrets import with_password
+from posewire.shared.settings._base import Section
+from posewire.shared.settings._secrets import with_password
 
 
 class BusSettings(Section):

@@ -6,9 +6,9 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from shared.messages import Policy
-from shared.settings._base import Section
-from shared.settings.areas import Areas
+from posewire.shared.messages import Policy
+from posewire.shared.settings._base import Section
+from posewire.shared.settings.areas import Areas
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 """Small letters, digits, - and _: it becomes part of keys, URLs and metrics."""

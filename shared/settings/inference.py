@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from shared.settings._base import Section
+from posewire.shared.settings._base import Section
 
 Device = Literal["AUTO", "CPU", "GPU", "NPU", "MYRIAD"]
 Precision = Literal["FP16-INT8", "FP16", "FP32"]

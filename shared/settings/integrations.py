@@ -9,10 +9,10 @@ from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from shared.messages import EventKind
-from shared.settings._base import Section
-from shared.settings._secrets import read_secret, with_password
-from shared.settings.cameras import Name
+from posewire.shared.messages import EventKind
+from posewire.shared.settings._base import Section
+from posewire.shared.settings._secrets import read_secret, with_password
+from posewire.shared.settings.cameras import Name
 
 Topic = Annotated[str, StringConstraints(pattern=r"^[^#+/\s]+(/[^#+/\s]+)*$", max_length=200)]
 _SECRET_PREFIX = "whsec_"  # noqa: S105 -- what secrets begin with, none itself

@@ -19,14 +19,14 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from shared.errors import ConfigError
-from shared.redact import redact
-from shared.settings.api import ApiSettings, TelemetrySettings
-from shared.settings.bus import BusSettings, DatabaseSettings
-from shared.settings.cameras import CameraSettings, CaptureSettings, Name, SourceSettings
-from shared.settings.inference import InferenceSettings
-from shared.settings.integrations import IntegrationsSettings
-from shared.settings.tracker import TrackerSettings
+from posewire.shared.errors import ConfigError
+from posewire.shared.redact import redact
+from posewire.shared.settings.api import ApiSettings, TelemetrySettings
+from posewire.shared.settings.bus import BusSettings, DatabaseSettings
+from posewire.shared.settings.cameras import CameraSettings, CaptureSettings, Name, SourceSettings
+from posewire.shared.settings.inference import InferenceSettings
+from posewire.shared.settings.integrations import IntegrationsSettings
+from posewire.shared.settings.tracker import TrackerSettings
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from shared.settings._base import Section
+from posewire.shared.settings._base import Section
 
 
 class TrackerSettings(Section):

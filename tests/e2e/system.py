@@ -17,10 +17,10 @@ import asyncpg
 import psutil
 import pytest
 
-from services.launcher.embedded import EmbeddedPostgres, EmbeddedValkey
+from posewire.launcher.embedded import EmbeddedPostgres, EmbeddedValkey
 
 ROOT = Path(__file__).resolve().parents[2]
-POSEWIRE = [sys.executable, "-m", "services.launcher.cli"]
+POSEWIRE = [sys.executable, "-m", "posewire.launcher.cli"]
 _ONE_CAMERA = """
 [sources.video]
 url = "{video}"

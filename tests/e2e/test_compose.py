@@ -63,7 +63,7 @@ class Compose:
         self.base = f"http://127.0.0.1:{self.port}"
         self.https_port, self.http_port, self.prometheus_port = (free_port() for _ in range(3))
         self._deploy = folder / "posewire" / "deploy"
-        for part in ("services", "shared", "pyproject.toml", "README.md", "LICENSE"):
+        for part in ("services", "shared", "src", "pyproject.toml", "README.md", "LICENSE"):
             self._copy(ROOT / part, folder / "posewire" / part)
         self._copy(ROOT / "deploy", self._deploy)
         self._copy(ROOT / "tests" / "e2e" / "standins", self._deploy / "standins")

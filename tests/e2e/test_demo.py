@@ -16,7 +16,7 @@ import httpx
 import psutil
 import pytest
 
-from services.launcher import runtime
+from posewire.launcher import runtime
 from tests.e2e.system import POSEWIRE
 
 

@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 import pytest
 
-from services.api import service
-from shared.bus import MemoryBus, keys
-from shared.messages import (
+from posewire.api import service
+from posewire.shared.bus import MemoryBus, keys
+from posewire.shared.messages import (
     CameraState,
     Control,
     Event,
@@ -26,7 +26,7 @@ from shared.messages import (
     TrackedPerson,
     TrackUpdate,
 )
-from shared.settings import Settings
+from posewire.shared.settings import Settings
 
 if TYPE_CHECKING:
     from playwright.async_api import Page
@@ -279,7 +279,7 @@ async def test_events_appear_and_their_database_may_be_away(
         await text(page, "#link", "Live")
         await text(page, "#events-notice", "no database is configured")
     connection = await asyncpg.connect(postgres_url)
-    migrate = pytest.importorskip("services.tracker.store.migrate").migrate
+    migrate = pytest.importorskip("posewire.tracker.store.migrate").migrate
     await migrate(connection)
     async with gateway(player, port, postgres_url):
         await page.reload()
@@ -317,7 +317,7 @@ async def test_nothing_sticks_out(
     player: Player, page: Page, port: int, width: int, postgres_url: str
 ) -> None:
     connection = await asyncpg.connect(postgres_url)
-    await pytest.importorskip("services.tracker.store.migrate").migrate(connection)
+    await pytest.importorskip("posewire.tracker.store.migrate").migrate(connection)
     await connection.close()
     async with gateway(player, port, postgres_url):
         await page.set_viewport_size({"width": width, "height": 900})
@@ -420,7 +420,7 @@ async def test_serious_accessibility_problems_there_are_none(
 ) -> None:
     axe = pytest.importorskip("axe_playwright_python.async_playwright").Axe()
     connection = await asyncpg.connect(postgres_url)
-    await pytest.importorskip("services.tracker.store.migrate").migrate(connection)
+    await pytest.importorskip("posewire.tracker.store.migrate").migrate(connection)
     await connection.close()
     async with gateway(player, port, postgres_url):
         for scheme in ("light", "dark"):

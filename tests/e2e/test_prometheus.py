@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import yaml
 
-from services.launcher.embedded import EmbeddedPostgres, EmbeddedValkey
+from posewire.launcher.embedded import EmbeddedPostgres, EmbeddedValkey
 from tests.e2e.system import POSEWIRE, ROOT
 from tests.e2e.test_page_system import free_port
 from tests.integration.tracker.test_integrations import SECRET, Receiver

@@ -143,7 +143,7 @@ install_all() {
   install -D -m 644 "systemd/posewire-inference@MYRIAD.service.d/20-ncs2.conf" "$DROP_IN"
   reload
   say "OpenVINO finds: $(LD_LIBRARY_PATH=$(sed -n 's/^export LD_LIBRARY_PATH="\(.*\)"$/\1/p' "$VENV/posewire") \
-    "$VENV/bin/python" -c 'from services.inference.engines import devices; print(", ".join(devices()))')"
+    "$VENV/bin/python" -c 'from posewire.inference.engines import devices; print(", ".join(devices()))')"
   say "now: sudo deploy/pi/install.sh --devices MYRIAD"
 }
 

@@ -9,12 +9,12 @@ from fastapi import APIRouter, Body, Depends, Header, Request
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from services.api import queries
-from services.api.gateway import Gateway, InGateway, KnownCamera
-from services.api.models import AreasOut
-from services.api.problems import described
-from services.api.security import require_json, same_origin
-from shared.settings.areas import Areas
+from posewire.api import queries
+from posewire.api.gateway import Gateway, InGateway, KnownCamera
+from posewire.api.models import AreasOut
+from posewire.api.problems import described
+from posewire.api.security import require_json, same_origin
+from posewire.shared.settings.areas import Areas
 
 router = APIRouter(prefix="/api/v1", tags=["cameras"])
 

@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Body, Request
 from starlette.exceptions import HTTPException
 
-from services.api.gateway import Gateway, InGateway, KnownCamera, known_source
-from services.api.models import (
+from posewire.api.gateway import Gateway, InGateway, KnownCamera, known_source
+from posewire.api.models import (
     Camera,
     Cameras,
     CameraStateOut,
@@ -19,14 +19,14 @@ from services.api.models import (
     Switching,
     SwitchSource,
 )
-from services.api.overlay import utc
-from services.api.problems import described
-from services.api.security import require_json, same_origin
-from shared.bus import keys
-from shared.errors import BusUnavailable
-from shared.messages import CameraState, CameraStatus, Control
-from shared.redact import redact
-from shared.skeleton import COLOURS, KEYPOINTS, LIMBS
+from posewire.api.overlay import utc
+from posewire.api.problems import described
+from posewire.api.security import require_json, same_origin
+from posewire.shared.bus import keys
+from posewire.shared.errors import BusUnavailable
+from posewire.shared.messages import CameraState, CameraStatus, Control
+from posewire.shared.redact import redact
+from posewire.shared.skeleton import COLOURS, KEYPOINTS, LIMBS
 
 router = APIRouter(prefix="/api/v1", tags=["cameras"])
 _SILENT_AFTER_S = 6.0

@@ -12,10 +12,10 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from services.api import queries
-from services.api.exposition import exposition
-from services.api.gateway import Gateway, InGateway
-from services.api.models import (
+from posewire.api import queries
+from posewire.api.exposition import exposition
+from posewire.api.gateway import Gateway, InGateway
+from posewire.api.models import (
     CameraStatusOut,
     Check,
     Finding,
@@ -24,11 +24,11 @@ from services.api.models import (
     Status,
     StreamOut,
 )
-from shared import checks
-from shared.bus import keys
-from shared.errors import BusUnavailable, StoreError, StoreUnavailable
-from shared.messages import CameraState, ModelRun, TrackUpdate
-from shared.redact import redact
+from posewire.shared import checks
+from posewire.shared.bus import keys
+from posewire.shared.errors import BusUnavailable, StoreError, StoreUnavailable
+from posewire.shared.messages import CameraState, ModelRun, TrackUpdate
+from posewire.shared.redact import redact
 
 router = APIRouter(tags=["health"])
 _CHECK_S = 3.0

@@ -14,9 +14,9 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response, StreamingResponse
 from starlette.exceptions import HTTPException
 
-from services.api import formats, queries
-from services.api.gateway import Gateway, InGateway, Moment
-from services.api.models import (
+from posewire.api import formats, queries
+from posewire.api.gateway import Gateway, InGateway, Moment
+from posewire.api.models import (
     Bucket,
     Detection,
     Detections,
@@ -29,8 +29,8 @@ from services.api.models import (
     VisitOut,
     Visits,
 )
-from services.api.problems import described
-from shared.messages import EventKind
+from posewire.api.problems import described
+from posewire.shared.messages import EventKind
 
 router = APIRouter(tags=["history"])
 _BUCKETS: dict[str, int] = {"minute": 60, "hour": 3600, "day": 86_400}

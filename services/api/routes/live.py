@@ -13,13 +13,13 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
-from services.api.gateway import Gateway, InGateway, KnownCamera, gateway
-from services.api.live import TooManyViewers, Viewer, latest
-from services.api.pictures import drawn_jpeg, scaled_jpeg
-from services.api.problems import described, problem
-from services.api.security import same_origin
-from shared.bus import keys
-from shared.messages import FrameHeader, TrackUpdate
+from posewire.api.gateway import Gateway, InGateway, KnownCamera, gateway
+from posewire.api.live import TooManyViewers, Viewer, latest
+from posewire.api.pictures import drawn_jpeg, scaled_jpeg
+from posewire.api.problems import described, problem
+from posewire.api.security import same_origin
+from posewire.shared.bus import keys
+from posewire.shared.messages import FrameHeader, TrackUpdate
 
 router = APIRouter(prefix="/api/v1/cameras/{camera}", tags=["live"])
 _NO_STORE = {"Cache-Control": "no-store"}

@@ -9,11 +9,11 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from services.capture.sources import images, mjpeg, picamera, video
-from services.capture.sources.base import Picture, Source, Step, without_credentials
-from services.capture.sources.threaded import ThreadedSource
-from shared.errors import SourceError
-from shared.settings import CaptureSettings, SourceSettings
+from posewire.capture.sources import images, mjpeg, picamera, video
+from posewire.capture.sources.base import Picture, Source, Step, without_credentials
+from posewire.capture.sources.threaded import ThreadedSource
+from posewire.shared.errors import SourceError
+from posewire.shared.settings import CaptureSettings, SourceSettings
 
 __all__ = ["Picture", "Source", "is_stream", "open_source"]
 
@@ -80,7 +80,7 @@ def _scheme(url: str) -> str | None:
 def _path(url: str, scheme: str | None) -> str:
     if url.startswith("clip:"):
         name = url.removeprefix("clip:")
-        clip = importlib.resources.files("services") / "launcher" / "assets" / f"{name}.mp4"
+        clip = importlib.resources.files("posewire") / "launcher" / "assets" / f"{name}.mp4"
         if not re.fullmatch(r"[a-z0-9_-]+", name) or not clip.is_file():
             raise SourceError(f"there is no clip {name!r} in Posewire; clip:people is")
         return str(clip)

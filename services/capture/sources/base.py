@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 from urllib.parse import unquote, urlsplit
 
-from shared.redact import redact
+from posewire.shared.redact import redact
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,10 @@ import structlog
 from PIL import Image as PillowImage
 from PIL import UnidentifiedImageError
 
-from services.capture import jpeg as jpegs
-from services.capture.sources.base import Opened, Picture, Step
-from shared.errors import SourceError
-from shared.settings import CaptureSettings, SourceSettings
+from posewire.capture import jpeg as jpegs
+from posewire.capture.sources.base import Opened, Picture, Step
+from posewire.shared.errors import SourceError
+from posewire.shared.settings import CaptureSettings, SourceSettings
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"})
 _ORIENTATION_TAG = 0x0112

@@ -9,12 +9,12 @@ from urllib.parse import unquote, urlsplit
 
 import httpx
 
-from services.capture import jpeg as jpegs
-from services.capture.sources import video
-from services.capture.sources.base import Opened, Picture, Step, without_credentials
-from services.capture.sources.clock import LiveClock
-from shared.errors import SourceError
-from shared.settings import CaptureSettings, SourceSettings
+from posewire.capture import jpeg as jpegs
+from posewire.capture.sources import video
+from posewire.capture.sources.base import Opened, Picture, Step, without_credentials
+from posewire.capture.sources.clock import LiveClock
+from posewire.shared.errors import SourceError
+from posewire.shared.settings import CaptureSettings, SourceSettings
 
 _MOST_BYTES = 32 * 1024 * 1024
 _VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".gif", ".m3u8", ".mpd")

@@ -16,10 +16,10 @@ import subprocess
 from collections.abc import Generator, Iterator
 from typing import Any
 
-from services.capture.sources.base import Opened, Step
-from services.capture.sources.mjpeg import pictures
-from shared.errors import SourceError
-from shared.settings import CaptureSettings, SourceSettings
+from posewire.capture.sources.base import Opened, Step
+from posewire.capture.sources.mjpeg import pictures
+from posewire.shared.errors import SourceError
+from posewire.shared.settings import CaptureSettings, SourceSettings
 
 _PROGRAMS = ("rpicam-vid", "libcamera-vid")
 _WIDTH, _HEIGHT, _FPS = 1280, 720, 30.0

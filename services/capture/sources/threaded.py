@@ -13,9 +13,9 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator
 
-from services.capture.sources.base import Opened, Picture, Step
-from services.capture.waiting import set_within
-from shared.errors import SourceError
+from posewire.capture.sources.base import Opened, Picture, Step
+from posewire.capture.waiting import set_within
+from posewire.shared.errors import SourceError
 
 _AHEAD_FILE, _AHEAD_LIVE = 8, 2
 _CLOSE_S = 1.0

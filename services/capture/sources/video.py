@@ -16,11 +16,11 @@ import av.error
 import structlog
 from av.codec.context import Flags
 
-from services.capture import jpeg as jpegs
-from services.capture.sources.base import Opened, Picture, Step, without_credentials
-from services.capture.sources.clock import LiveClock
-from shared.errors import SourceError
-from shared.settings import CaptureSettings, SourceSettings
+from posewire.capture import jpeg as jpegs
+from posewire.capture.sources.base import Opened, Picture, Step, without_credentials
+from posewire.capture.sources.clock import LiveClock
+from posewire.shared.errors import SourceError
+from posewire.shared.settings import CaptureSettings, SourceSettings
 
 _log = structlog.get_logger(__name__)
 _ORIENTATION_OF_TURN = {90: 8, 180: 3, 270: 6}

@@ -12,10 +12,10 @@ import importlib.util
 from functools import cache
 from typing import Protocol, cast
 
-from services.inference.engines.base import Engine
-from services.inference.registry import ModelFiles
-from shared.errors import DeviceError
-from shared.settings import InferenceSettings
+from posewire.inference.engines.base import Engine
+from posewire.inference.registry import ModelFiles
+from posewire.shared.errors import DeviceError
+from posewire.shared.settings import InferenceSettings
 
 __all__ = ["Engine", "choose_device", "devices", "open_engine"]
 

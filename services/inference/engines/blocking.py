@@ -11,10 +11,10 @@ import queue
 import threading
 from collections.abc import Callable
 
-from services.inference.engines.base import Engine, Maps, Tensor, require_tensor
-from services.inference.engines.choice import MYRIAD
-from services.inference.registry import ModelFiles
-from shared.errors import DeviceError
+from posewire.inference.engines.base import Engine, Maps, Tensor, require_tensor
+from posewire.inference.engines.choice import MYRIAD
+from posewire.inference.registry import ModelFiles
+from posewire.shared.errors import DeviceError
 
 Outputs = dict[str, Maps]
 Run = Callable[[Tensor], Outputs]

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 import structlog
 
-from shared.errors import DeviceError, ModelError
-from shared.settings import InferenceSettings
+from posewire.shared.errors import DeviceError, ModelError
+from posewire.shared.settings import InferenceSettings
 
 MYRIAD = "MYRIAD"
 """The Neural Compute Stick 2. It takes FP16 alone, and inputs of one size."""

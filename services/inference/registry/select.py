@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import structlog
 
-from services.inference.registry.catalogue import DETECTOR, MOVENET, POSE, ModelSpec
-from services.inference.registry.download import Progress, pull
-from services.inference.registry.store import ModelFiles, find, find_spec, known
-from shared.errors import ModelError
-from shared.settings import InferenceSettings, Precision
+from posewire.inference.registry.catalogue import DETECTOR, MOVENET, POSE, ModelSpec
+from posewire.inference.registry.download import Progress, pull
+from posewire.inference.registry.store import ModelFiles, find, find_spec, known
+from posewire.shared.errors import ModelError
+from posewire.shared.settings import InferenceSettings, Precision
 
 DETECTORS = ("ssd", "atss")
 """Families that find people and no poses."""

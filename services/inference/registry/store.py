@@ -10,9 +10,9 @@ from pathlib import Path
 
 import platformdirs
 
-from services.inference.registry.catalogue import CATALOGUE, FileSpec, ModelSpec
-from shared.errors import ModelError
-from shared.settings import InferenceSettings, ModelSettings, Precision
+from posewire.inference.registry.catalogue import CATALOGUE, FileSpec, ModelSpec
+from posewire.shared.errors import ModelError
+from posewire.shared.settings import InferenceSettings, ModelSettings, Precision
 
 _DIGESTS = {64: hashlib.sha256, 96: hashlib.sha384}
 

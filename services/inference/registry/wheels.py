@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 
-from shared.errors import ModelError
+from posewire.shared.errors import ModelError
 
 _INDEX = "https://pypi.org/simple"
 _SIMPLE_JSON = "application/vnd.pypi.simple.v1+json"

@@ -18,12 +18,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from services.capture.sources import Picture, Source, open_source
-from services.inference.pipeline import PersonPipeline
-from services.inference.regions import FULL_AREA
-from services.inference.watch import Examined, Findings, Watch
-from services.launcher.options import settings_for
-from services.launcher.writers import (
+from posewire.capture.sources import Picture, Source, open_source
+from posewire.inference.pipeline import PersonPipeline
+from posewire.inference.regions import FULL_AREA
+from posewire.inference.watch import Examined, Findings, Watch
+from posewire.launcher.options import settings_for
+from posewire.launcher.writers import (
     EventsCsv,
     MotTxt,
     PosesJsonl,
@@ -33,12 +33,19 @@ from services.launcher.writers import (
     event_columns,
     event_row,
 )
-from services.tracker.tracking import CameraTracker
-from shared.errors import ConfigError, SourceError
-from shared.messages import Event, FrameHeader, PoseResult, SessionEnd, TrackedPerson, TrackUpdate
-from shared.settings import Areas, Settings, SourceSettings
-from shared.telemetry import configure_logging
-from shared.worker import until_stopped
+from posewire.shared.errors import ConfigError, SourceError
+from posewire.shared.messages import (
+    Event,
+    FrameHeader,
+    PoseResult,
+    SessionEnd,
+    TrackedPerson,
+    TrackUpdate,
+)
+from posewire.shared.settings import Areas, Settings, SourceSettings
+from posewire.shared.telemetry import configure_logging
+from posewire.shared.worker import until_stopped
+from posewire.tracker.tracking import CameraTracker
 
 _CAMERA = "analyze"
 

@@ -6,8 +6,8 @@ import json
 import sys
 from pathlib import Path
 
-from shared.redact import redact
-from shared.settings import DEFAULT_FILE, Settings, load_settings
+from posewire.shared.redact import redact
+from posewire.shared.settings import DEFAULT_FILE, Settings, load_settings
 
 
 def check(config: Path | None) -> None:

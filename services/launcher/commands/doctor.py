@@ -12,15 +12,15 @@ from pathlib import Path
 
 from rich.console import Console
 
-from services.launcher.embedded import EmbeddedPostgres, EmbeddedServerError, EmbeddedValkey
-from services.launcher.options import settings_for
-from shared import checks
-from shared.bus import RedisBus
-from shared.checks import Check
-from shared.errors import BusUnavailable, DeviceError, ModelError, PosewireError
-from shared.redact import redact
-from shared.settings import Settings
-from shared.telemetry import configure_logging
+from posewire.launcher.embedded import EmbeddedPostgres, EmbeddedServerError, EmbeddedValkey
+from posewire.launcher.options import settings_for
+from posewire.shared import checks
+from posewire.shared.bus import RedisBus
+from posewire.shared.checks import Check
+from posewire.shared.errors import BusUnavailable, DeviceError, ModelError, PosewireError
+from posewire.shared.redact import redact
+from posewire.shared.settings import Settings
+from posewire.shared.telemetry import configure_logging
 
 
 def doctor(config: Path | None, *, as_json: bool) -> bool:
@@ -74,7 +74,7 @@ def _engine() -> Check:
         version = version or importlib.import_module("openvino.runtime").get_version()
         return Check("OpenVINO", True, str(version))
     try:
-        from services.inference.engines import devices
+        from posewire.inference.engines import devices
 
         return Check("OpenVINO", None, f"not installed; networks run {devices()['CPU']}")
     except (ImportError, DeviceError) as error:
@@ -83,7 +83,7 @@ def _engine() -> Check:
 
 def _devices(settings: Settings) -> Iterator[Check]:
     try:
-        from services.inference.engines import choose_device, devices
+        from posewire.inference.engines import choose_device, devices
 
         for name, full in devices().items():
             yield Check(f"device {name}", True, full)
@@ -98,7 +98,7 @@ def _devices(settings: Settings) -> Iterator[Check]:
 
 
 async def _models(settings: Settings) -> list[Check]:
-    from services.inference.registry import resolve
+    from posewire.inference.registry import resolve
 
     try:
         selection = await resolve(settings.inference, allow_download=False)
@@ -134,7 +134,7 @@ async def _database(settings: Settings) -> Check:
             return Check("Postgres", True, f"embedded: {EmbeddedPostgres.binaries() / 'postgres'}")
         except EmbeddedServerError as error:
             return Check("Postgres", False, str(error))
-    from services.tracker.store import Store
+    from posewire.tracker.store import Store
 
     store = Store(settings.database)
     try:

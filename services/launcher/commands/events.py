@@ -14,11 +14,11 @@ from typing import Any, TextIO
 
 import asyncpg
 
-from services.launcher import runtime
-from services.launcher.options import settings_for
-from services.launcher.writers import event_columns
-from shared.errors import ConfigError, StoreError, StoreUnavailable
-from shared.redact import redact
+from posewire.launcher import runtime
+from posewire.launcher.options import settings_for
+from posewire.launcher.writers import event_columns
+from posewire.shared.errors import ConfigError, StoreError, StoreUnavailable
+from posewire.shared.redact import redact
 
 _FORMATS = ("csv", "ndjson", "json")
 _COLUMNS = (

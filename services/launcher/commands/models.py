@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Column, Table
 
-from services.inference.registry import cache_folder, find, find_spec, known, pull, resolve
-from services.launcher.options import settings_for
-from shared.errors import ModelError
-from shared.telemetry import configure_logging
+from posewire.inference.registry import cache_folder, find, find_spec, known, pull, resolve
+from posewire.launcher.options import settings_for
+from posewire.shared.errors import ModelError
+from posewire.shared.telemetry import configure_logging
 
 _console = Console(highlight=False)
 

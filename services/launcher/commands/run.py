@@ -11,15 +11,15 @@ from typing import Any
 
 import structlog
 
-from services.launcher.options import only_cameras, settings_for
-from shared.bus import RedisBus
-from shared.errors import ConfigError
-from shared.heart import Heart
-from shared.probes import serve_metrics
-from shared.settings import Settings
-from shared.systemd import Notifier, watchdog_s
-from shared.telemetry import configure_logging
-from shared.worker import until_stopped
+from posewire.launcher.options import only_cameras, settings_for
+from posewire.shared.bus import RedisBus
+from posewire.shared.errors import ConfigError
+from posewire.shared.heart import Heart
+from posewire.shared.probes import serve_metrics
+from posewire.shared.settings import Settings
+from posewire.shared.systemd import Notifier, watchdog_s
+from posewire.shared.telemetry import configure_logging
+from posewire.shared.worker import until_stopped
 
 SERVICES = ("capture", "inference", "tracker", "api")
 _NEED_DATABASE = ("tracker", "api")

@@ -17,18 +17,18 @@ from rich.live import Live
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.text import Text
 
-from services.inference.registry import Selection, resolve
-from services.launcher import runtime
-from services.launcher.commands.run import SERVICES
-from services.launcher.embedded import EmbeddedPostgres, EmbeddedValkey
-from services.launcher.options import settings_for
-from services.launcher.status import CameraLine
-from services.launcher.supervisor import Child, Server, Supervisor, service_command
-from shared.bus import RedisBus
-from shared.errors import ConfigError
-from shared.settings import Settings
-from shared.telemetry import configure_logging
-from shared.worker import cancel, until_stopped
+from posewire.inference.registry import Selection, resolve
+from posewire.launcher import runtime
+from posewire.launcher.commands.run import SERVICES
+from posewire.launcher.embedded import EmbeddedPostgres, EmbeddedValkey
+from posewire.launcher.options import settings_for
+from posewire.launcher.status import CameraLine
+from posewire.launcher.supervisor import Child, Server, Supervisor, service_command
+from posewire.shared.bus import RedisBus
+from posewire.shared.errors import ConfigError
+from posewire.shared.settings import Settings
+from posewire.shared.telemetry import configure_logging
+from posewire.shared.worker import cancel, until_stopped
 
 _PLAIN_EVERY_S = 5.0
 _console = Console(highlight=False)

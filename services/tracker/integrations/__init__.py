@@ -1,5 +1,5 @@
 """Events told to others, from the outbox: MQTT with Home Assistant, webhooks."""
 
-from services.tracker.integrations.delivery import Integrations
+from posewire.tracker.integrations.delivery import Integrations
 
 __all__ = ["Integrations"]

@@ -14,14 +14,14 @@ from collections.abc import AsyncIterator
 import structlog
 from prometheus_client import Counter, Gauge
 
-from services.tracker.integrations.destination import Destination, Gone, Undelivered
-from services.tracker.store.outbox import Delivery, Outbox
-from shared.backoff import Backoff
-from shared.errors import StoreUnavailable
-from shared.messages import Event
-from shared.redact import redact
-from shared.settings import DatabaseSettings, Settings
-from shared.worker import cancel
+from posewire.shared.backoff import Backoff
+from posewire.shared.errors import StoreUnavailable
+from posewire.shared.messages import Event
+from posewire.shared.redact import redact
+from posewire.shared.settings import DatabaseSettings, Settings
+from posewire.shared.worker import cancel
+from posewire.tracker.integrations.destination import Destination, Gone, Undelivered
+from posewire.tracker.store.outbox import Delivery, Outbox
 
 _log = structlog.get_logger(__name__)
 _delivered = Counter("posewire_integration_delivered_total", "Events told", ["integration"])
@@ -76,12 +76,12 @@ class Integrations:
 def _destinations(settings: Settings) -> list[Destination]:
     found: list[Destination] = []
     if settings.integrations.mqtt is not None:
-        from services.tracker.integrations.mqtt import MqttBroker
+        from posewire.tracker.integrations.mqtt import MqttBroker
 
         cameras = [name for name, camera in settings.cameras.items() if camera.enabled]
         found.append(MqttBroker(settings.integrations.mqtt, cameras))
     for name, webhook in settings.integrations.webhooks.items():
-        from services.tracker.integrations.webhook import Webhook
+        from posewire.tracker.integrations.webhook import Webhook
 
         found.append(Webhook(name, webhook))
     return found

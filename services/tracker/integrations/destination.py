@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from services.tracker.store.outbox import Delivery, Outbox
-from shared.errors import PosewireError
+from posewire.shared.errors import PosewireError
+from posewire.tracker.store.outbox import Delivery, Outbox
 
 
 class Undelivered(PosewireError):

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from shared.messages import EventKind
+from posewire.shared.messages import EventKind
 
 
 @dataclass(frozen=True, slots=True)

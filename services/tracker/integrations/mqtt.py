@@ -12,13 +12,13 @@ from urllib.parse import unquote, urlsplit
 
 import aiomqtt
 
-from services.tracker.integrations.destination import Undelivered
-from services.tracker.integrations.home_assistant import Topics, device
-from services.tracker.integrations.payload import event_data
-from services.tracker.store.outbox import Delivery, Outbox
-from shared.errors import StoreUnavailable
-from shared.settings import MqttSettings
-from shared.worker import cancel
+from posewire.shared.errors import StoreUnavailable
+from posewire.shared.settings import MqttSettings
+from posewire.shared.worker import cancel
+from posewire.tracker.integrations.destination import Undelivered
+from posewire.tracker.integrations.home_assistant import Topics, device
+from posewire.tracker.integrations.payload import event_data
+from posewire.tracker.store.outbox import Delivery, Outbox
 
 _TIMEOUT_S = 10.0
 _PORTS = {"mqtt": 1883, "mqtts": 8883}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import Any
 
-from services.tracker.store.outbox import Delivery
+from posewire.tracker.store.outbox import Delivery
 
 
 def event_data(delivery: Delivery) -> dict[str, Any]:

@@ -17,11 +17,11 @@ from importlib import metadata
 
 import httpx
 
-from services.tracker.integrations.destination import Gone, Undelivered
-from services.tracker.integrations.payload import event_data, stamp
-from services.tracker.store.outbox import Delivery, Outbox
-from shared.settings import WebhookSettings
-from shared.settings.integrations import signing_key
+from posewire.shared.settings import WebhookSettings
+from posewire.shared.settings.integrations import signing_key
+from posewire.tracker.integrations.destination import Gone, Undelivered
+from posewire.tracker.integrations.payload import event_data, stamp
+from posewire.tracker.store.outbox import Delivery, Outbox
 
 _PASSING = frozenset({408, 425, 429})
 """Answers to a client that mean: later, perhaps."""

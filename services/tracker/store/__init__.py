@@ -1,5 +1,5 @@
 """The tracker's database."""
 
-from services.tracker.store.store import Checkpoint, Drawn, Rows, Store
+from posewire.tracker.store.store import Checkpoint, Drawn, Rows, Store
 
 __all__ = ["Checkpoint", "Drawn", "Rows", "Store"]

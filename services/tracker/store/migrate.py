@@ -7,7 +7,7 @@ from importlib import resources
 import asyncpg
 import structlog
 
-from shared.errors import StoreError
+from posewire.shared.errors import StoreError
 
 _log = structlog.get_logger(__name__)
 _LOCK = 0x706F7365  # "pose": one migration at a time, whoever starts first
@@ -15,9 +15,9 @@ _LOCK = 0x706F7365  # "pose": one migration at a time, whoever starts first
 
 def migrations() -> list[tuple[int, str, str]]:
     """Return the migrations that come with this program: (version, name, SQL)."""
-    files = resources.files("services.tracker.store.migrations").iterdir()
+    files = resources.files("posewire.tracker.store.migrations").iterdir()
     names = sorted(file.name for file in files if file.name.endswith(".sql"))
-    folder = resources.files("services.tracker.store.migrations")
+    folder = resources.files("posewire.tracker.store.migrations")
     return [(int(name.split("_")[0]), name, (folder / name).read_text("utf-8")) for name in names]
 
 

@@ -17,10 +17,10 @@ from datetime import datetime
 
 import asyncpg
 
-from services.tracker.store.migrate import migrate
-from shared.errors import StoreUnavailable
-from shared.redact import redact
-from shared.settings import DatabaseSettings
+from posewire.shared.errors import StoreUnavailable
+from posewire.shared.redact import redact
+from posewire.shared.settings import DatabaseSettings
+from posewire.tracker.store.migrate import migrate
 
 _BATCH = 32
 

@@ -11,13 +11,13 @@ from datetime import datetime, timezone
 import asyncpg
 from pydantic import ValidationError
 
-from services.tracker.store.migrate import migrate
-from services.tracker.store.outbox import enqueue
-from services.tracker.tracking import visit_id
-from shared.errors import LeaseLost, StoreError, StoreUnavailable
-from shared.messages import Event, FrameHeader, SessionEnd
-from shared.redact import redact
-from shared.settings import Areas, DatabaseSettings
+from posewire.shared.errors import LeaseLost, StoreError, StoreUnavailable
+from posewire.shared.messages import Event, FrameHeader, SessionEnd
+from posewire.shared.redact import redact
+from posewire.shared.settings import Areas, DatabaseSettings
+from posewire.tracker.store.migrate import migrate
+from posewire.tracker.store.outbox import enqueue
+from posewire.tracker.tracking import visit_id
 
 _AWAY = (
     OSError,

@@ -17,11 +17,11 @@ import httpx
 import numpy as np
 import pytest
 
-from services.api import service
-from services.launcher.embedded import EmbeddedPostgres, EmbeddedValkey
-from shared.bus import Bus, MemoryBus, keys
-from shared.messages import CameraState, FrameHeader, TrackedPerson, TrackUpdate
-from shared.settings import Settings
+from posewire.api import service
+from posewire.launcher.embedded import EmbeddedPostgres, EmbeddedValkey
+from posewire.shared.bus import Bus, MemoryBus, keys
+from posewire.shared.messages import CameraState, FrameHeader, TrackedPerson, TrackUpdate
+from posewire.shared.settings import Settings
 
 
 async def kill(server: EmbeddedValkey | EmbeddedPostgres) -> None:

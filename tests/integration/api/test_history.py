@@ -15,10 +15,10 @@ import asyncpg
 import httpx
 import pytest
 
-from services.api.app import create_app
-from services.launcher.embedded import EmbeddedPostgres
-from services.tracker.store.migrate import migrate
-from shared.bus import MemoryBus
+from posewire.api.app import create_app
+from posewire.launcher.embedded import EmbeddedPostgres
+from posewire.shared.bus import MemoryBus
+from posewire.tracker.store.migrate import migrate
 from tests.integration.api.conftest import kill, settings
 
 START = datetime(2026, 3, 1, 9, 0, tzinfo=timezone.utc)

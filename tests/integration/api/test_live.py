@@ -14,10 +14,10 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from services.api import service
-from services.launcher.embedded import EmbeddedValkey
-from shared.bus import MemoryBus, RedisBus
-from shared.errors import ConfigError
+from posewire.api import service
+from posewire.launcher.embedded import EmbeddedValkey
+from posewire.shared.bus import MemoryBus, RedisBus
+from posewire.shared.errors import ConfigError
 from tests.integration.api.conftest import Camera, Serve, kill, settings
 
 

@@ -11,10 +11,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from services.api import snapshots
-from services.api.database import Database
-from shared.bus import keys
-from shared.messages import Event
+from posewire.api import snapshots
+from posewire.api.database import Database
+from posewire.shared.bus import keys
+from posewire.shared.messages import Event
 from tests.integration.api.conftest import Camera, settings
 from tests.integration.api.test_history import Rows, client, rows
 

@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from services.api.app import create_app
-from services.api.routes import health
+from posewire.api.app import create_app
+from posewire.api.routes import health
 from tests.integration.api.conftest import Camera, settings
 
 

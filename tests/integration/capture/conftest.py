@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 import pytest
 
-from services.capture import jpeg as jpegs
-from services.capture.sources import Picture, open_source
-from shared.settings import CaptureSettings, SourceSettings
+from posewire.capture import jpeg as jpegs
+from posewire.capture.sources import Picture, open_source
+from posewire.shared.settings import CaptureSettings, SourceSettings
 
 _BITS = 10
 

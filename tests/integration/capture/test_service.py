@@ -12,12 +12,19 @@ import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from services.capture import service
-from services.launcher.embedded import EmbeddedValkey
-from shared.bus import START, Bus, MemoryBus, RedisBus, keys
-from shared.errors import BusUnavailable
-from shared.messages import CameraState, Control, FrameHeader, Message, Progress, SessionEnd
-from shared.settings import Settings
+from posewire.capture import service
+from posewire.launcher.embedded import EmbeddedValkey
+from posewire.shared.bus import START, Bus, MemoryBus, RedisBus, keys
+from posewire.shared.errors import BusUnavailable
+from posewire.shared.messages import (
+    CameraState,
+    Control,
+    FrameHeader,
+    Message,
+    Progress,
+    SessionEnd,
+)
+from posewire.shared.settings import Settings
 from tests.integration.capture.conftest import MjpegServer, number_in, numbered
 
 Video = Callable[..., Path]

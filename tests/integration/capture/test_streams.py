@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from services.capture import jpeg as jpegs
-from services.capture.sources import open_source
-from shared.errors import SourceError
-from shared.settings import CaptureSettings
+from posewire.capture import jpeg as jpegs
+from posewire.capture.sources import open_source
+from posewire.shared.errors import SourceError
+from posewire.shared.settings import CaptureSettings
 from tests.integration.capture.conftest import (
     MjpegServer,
     number_in,

@@ -18,9 +18,9 @@ import asyncpg
 import pytest
 import yaml
 
-from services.tracker.store import Checkpoint, Rows, Store
-from shared.messages import Event
-from shared.settings import DatabaseSettings
+from posewire.shared.messages import Event
+from posewire.shared.settings import DatabaseSettings
+from posewire.tracker.store import Checkpoint, Rows, Store
 from tests.conftest import ROOT
 from tests.integration.tracker.test_report import NOON, book, fill, frame
 

@@ -14,7 +14,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from shared.settings import load_settings
+from posewire.shared.settings import load_settings
 from tests.conftest import ROOT
 
 FOLDER = ROOT / "deploy" / "k8s"

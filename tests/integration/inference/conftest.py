@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from services.inference.registry import DETECTOR, POSE
+from posewire.inference.registry import DETECTOR, POSE
 
 ROOT = Path(__file__).resolve().parents[3]
 NAMES = {"ncs2": ".venv-ncs2", "ov2022": ".venv-ov2022"}

@@ -15,8 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from services.inference.engines import blocking
-from services.launcher.cli import app
+from posewire.inference.engines import blocking
+from posewire.launcher.cli import app
 
 UNPLUGGED = "Failed to queue inference: NC_ERROR"
 
@@ -44,7 +44,7 @@ def fake_opencv(port: Port) -> None:
     """Give OpenCV's Inference Engine a stick."""
     import cv2
 
-    from services.inference.engines import opencv_dnn
+    from posewire.inference.engines import opencv_dnn
 
     class Network(opencv_dnn._Network):
         def __init__(self, path: Path, device: str) -> None:
@@ -64,7 +64,7 @@ def fake_opencv(port: Port) -> None:
 
 def fake_openvino(port: Port) -> None:
     """Give OpenVINO a stick."""
-    from services.inference.engines import openvino
+    from posewire.inference.engines import openvino
 
     real = openvino._core()
 

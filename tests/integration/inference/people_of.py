@@ -12,13 +12,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from services.inference.engines.choice import MYRIAD
-from services.inference.finder import Finder
-from services.inference.imaging import decode_jpeg
-from services.inference.people import in_pixels
-from services.inference.pipeline import PersonPipeline, _open_finder
-from services.inference.registry import resolve
-from shared.settings import InferenceSettings
+from posewire.inference.engines.choice import MYRIAD
+from posewire.inference.finder import Finder
+from posewire.inference.imaging import decode_jpeg
+from posewire.inference.people import in_pixels
+from posewire.inference.pipeline import PersonPipeline, _open_finder
+from posewire.inference.registry import resolve
+from posewire.shared.settings import InferenceSettings
 
 
 async def main() -> None:

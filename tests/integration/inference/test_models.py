@@ -18,9 +18,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from services.inference.engines import choose_device, open_engine
-from services.inference.pipeline import PersonPipeline
-from services.inference.registry import (
+from posewire.inference.engines import choose_device, open_engine
+from posewire.inference.pipeline import PersonPipeline
+from posewire.inference.registry import (
     DETECTOR,
     MOVENET,
     POSE,
@@ -30,10 +30,10 @@ from services.inference.registry import (
     pull,
     resolve,
 )
-from services.inference.registry.catalogue import FileSpec, ModelSpec, WheelSpec
-from services.inference.registry.store import ModelFiles
-from shared.errors import DeviceError, ModelError
-from shared.settings import InferenceSettings, ModelSettings
+from posewire.inference.registry.catalogue import FileSpec, ModelSpec, WheelSpec
+from posewire.inference.registry.store import ModelFiles
+from posewire.shared.errors import DeviceError, ModelError
+from posewire.shared.settings import InferenceSettings, ModelSettings
 
 DATA = bytes(range(256)) * 4000
 DIGEST = hashlib.sha256(DATA).hexdigest()

@@ -10,12 +10,12 @@ import cv2
 import numpy as np
 import pytest
 
-from services.inference.finder import Prior
-from services.inference.pipeline import PersonPipeline
-from services.inference.registry import MOVENET
-from services.inference.watch import Findings
-from shared.errors import ModelError
-from shared.settings import InferenceSettings
+from posewire.inference.finder import Prior
+from posewire.inference.pipeline import PersonPipeline
+from posewire.inference.registry import MOVENET
+from posewire.inference.watch import Findings
+from posewire.shared.errors import ModelError
+from posewire.shared.settings import InferenceSettings
 
 CLIP = Path(__file__).resolve().parents[3] / "services" / "launcher" / "assets" / "people.mp4"
 

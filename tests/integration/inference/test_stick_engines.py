@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 import pytest
 
-from services.inference.registry import DETECTOR, MOVENET
-from services.inference.skeletons import iou
+from posewire.inference.registry import DETECTOR, MOVENET
+from posewire.inference.skeletons import iou
 from tests.integration.inference.conftest import ROOT, environment
 
 CLIP = ROOT / "services" / "launcher" / "assets" / "people.mp4"
@@ -134,9 +134,9 @@ def outcome(python: Path, lines: str, **names: object) -> str:
         [
             "import json, sys",
             "from pathlib import Path",
-            "from services.inference.engines import choose_device, open_engine",
-            "from services.inference.registry import ModelFiles, find, find_spec, known",
-            "from shared.settings import InferenceSettings",
+            "from posewire.inference.engines import choose_device, open_engine",
+            "from posewire.inference.registry import ModelFiles, find, find_spec, known",
+            "from posewire.shared.settings import InferenceSettings",
             f"globals().update(json.loads({json.dumps(names)!r}))",
             lines,
         ]
@@ -168,7 +168,7 @@ def test_a_stick_that_is_not_there_is_named_or_replaced(name: str) -> None:
 
 OPEN = """
 if pretend:
-    from services.inference.engines import opencv_dnn
+    from posewire.inference.engines import opencv_dnn
     opencv_dnn._targets = lambda: {opencv_dnn._TARGETS["CPU"], opencv_dnn._TARGETS["MYRIAD"]}
 settings = InferenceSettings(**settings)
 spec = find_spec(model, settings.precision, known(settings))

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from services.launcher.embedded import EmbeddedValkey
-from shared.bus import RedisBus, keys
-from shared.messages import FrameHeader, PoseResult
+from posewire.launcher.embedded import EmbeddedValkey
+from posewire.shared.bus import RedisBus, keys
+from posewire.shared.messages import FrameHeader, PoseResult
 from tests.integration.inference.conftest import ROOT, environment
 
 FRAMES, POSES = keys.frames("main"), keys.poses("main")
@@ -62,7 +62,7 @@ class Machine:
 
     def start_capture(self) -> subprocess.Popen[bytes]:
         return self._start(
-            "capture", sys.executable, "-m", "services.launcher.cli", "run", "capture"
+            "capture", sys.executable, "-m", "posewire.launcher.cli", "run", "capture"
         )
 
     def start_worker(self) -> subprocess.Popen[bytes]:

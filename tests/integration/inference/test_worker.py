@@ -7,13 +7,13 @@ import random
 
 import pytest
 
-from services.inference.finder import Prior
-from services.inference.service import serve
-from services.inference.watch import Findings
-from shared.bus import Lease, MemoryBus, keys
-from shared.messages import FrameHeader, Person, Policy, PoseResult, Progress, SessionEnd
-from shared.settings import Settings
-from shared.worker import run_cameras
+from posewire.inference.finder import Prior
+from posewire.inference.service import serve
+from posewire.inference.watch import Findings
+from posewire.shared.bus import Lease, MemoryBus, keys
+from posewire.shared.messages import FrameHeader, Person, Policy, PoseResult, Progress, SessionEnd
+from posewire.shared.settings import Settings
+from posewire.shared.worker import run_cameras
 
 FRAMES = keys.frames("door")
 POSES = keys.poses("door")

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from services.launcher.writers import EVENT_COLUMNS, ZONE_COLUMNS
+from posewire.launcher.writers import EVENT_COLUMNS, ZONE_COLUMNS
 
 ROOT = Path(__file__).resolve().parents[3]
 CLIP = ROOT / "services" / "launcher" / "assets" / "people.mp4"
@@ -21,7 +21,7 @@ CLIP = ROOT / "services" / "launcher" / "assets" / "people.mp4"
 
 def posewire(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "services.launcher.cli", *arguments],
+        [sys.executable, "-m", "posewire.launcher.cli", *arguments],
         cwd=cwd,
         env=os.environ | {"COLUMNS": "120"} | environment,
         capture_output=True,
@@ -47,7 +47,7 @@ def test_help_is_quick_and_complete(tmp_path: Path) -> None:
 
 def test_no_heavy_import_before_it_is_needed(tmp_path: Path) -> None:
     code = (
-        "import sys, services.launcher.cli, services.launcher.commands.config\n"
+        "import sys, posewire.launcher.cli, services.launcher.commands.config\n"
         "print([m for m in ('cv2', 'openvino', 'av', 'scipy', 'fastapi') if m in sys.modules])"
     )
     done = subprocess.run(

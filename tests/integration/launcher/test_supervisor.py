@@ -10,10 +10,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from services.launcher import runtime
-from services.launcher.embedded import EmbeddedValkey
-from services.launcher.supervisor import Child, Supervisor
-from shared.errors import ConfigError
+from posewire.launcher import runtime
+from posewire.launcher.embedded import EmbeddedValkey
+from posewire.launcher.supervisor import Child, Supervisor
+from posewire.shared.errors import ConfigError
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 STUBBORN = [
@@ -76,7 +76,7 @@ async def test_a_dead_server_is_started_again(tmp_path: Path) -> None:
 def test_children_die_with_a_killed_parent(tmp_path: Path) -> None:
     script = f"""
 import asyncio, pathlib, sys
-from services.launcher.supervisor import Child, Supervisor
+from posewire.launcher.supervisor import Child, Supervisor
 async def main():
     child = Child("sleeper", {SLEEP!r}, pathlib.Path({str(tmp_path / "log")!r}))
     await Supervisor([], [child]).start(lambda *_: None)
@@ -96,7 +96,7 @@ asyncio.run(main())
 
 def test_a_data_folder_has_one_owner(tmp_path: Path) -> None:
     script = (
-        "import pathlib, sys\nfrom services.launcher import runtime\n"
+        "import pathlib, sys\nfrom posewire.launcher import runtime\n"
         f"with runtime.holding(pathlib.Path({str(tmp_path)!r})):\n"
         "    print('held', flush=True)\n    sys.stdin.read()\n"
     )

@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator
 import pytest
 import redis.asyncio as aioredis
 
-from services.launcher.embedded import EmbeddedValkey
-from shared.bus import START, Bus, MemoryBus, RedisBus, keys
-from shared.errors import BusUnavailable
-from shared.messages import FrameHeader, Progress
+from posewire.launcher.embedded import EmbeddedValkey
+from posewire.shared.bus import START, Bus, MemoryBus, RedisBus, keys
+from posewire.shared.errors import BusUnavailable
+from posewire.shared.messages import FrameHeader, Progress
 
 KEY = keys.frames("door")
 

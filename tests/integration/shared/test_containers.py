@@ -14,10 +14,10 @@ from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
-from services.tracker.service import run
-from shared.bus import MemoryBus, RedisBus, keys
-from shared.messages import FrameHeader, Progress
-from shared.settings import DatabaseSettings, Settings
+from posewire.shared.bus import MemoryBus, RedisBus, keys
+from posewire.shared.messages import FrameHeader, Progress
+from posewire.shared.settings import DatabaseSettings, Settings
+from posewire.tracker.service import run
 from tests.integration.tracker.test_store import END, EXPECTED, SCENE, event_ids
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]

@@ -12,7 +12,7 @@ from pathlib import Path
 import asyncpg
 import psutil
 
-from services.launcher.embedded import EmbeddedPostgres, EmbeddedValkey
+from posewire.launcher.embedded import EmbeddedPostgres, EmbeddedValkey
 
 
 async def test_postgres_keeps_its_data_over_kill_9(tmp_path: Path) -> None:
@@ -36,7 +36,7 @@ async def test_postgres_keeps_its_data_over_kill_9(tmp_path: Path) -> None:
 async def test_servers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     script = f"""
 import asyncio, pathlib, time
-from services.launcher.embedded import EmbeddedPostgres, EmbeddedValkey
+from posewire.launcher.embedded import EmbeddedPostgres, EmbeddedValkey
 async def main():
     servers = [EmbeddedValkey(pathlib.Path({str(tmp_path)!r}) / "v"),
                EmbeddedPostgres(pathlib.Path({str(tmp_path)!r}) / "p")]

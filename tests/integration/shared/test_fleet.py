@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from shared.bus import Bus, MemoryBus, RedisBus, keys
-from shared.fleet import Fleet
-from shared.worker import holding, require, run_cameras
+from posewire.shared.bus import Bus, MemoryBus, RedisBus, keys
+from posewire.shared.fleet import Fleet
+from posewire.shared.worker import holding, require, run_cameras
 from tests.conftest import ROOT
 
 CAMERAS = ["a", "b", "c", "d", "e"]
@@ -93,7 +93,7 @@ async def test_cameras_are_shared_by_those_who_live(new_bus: Callable[[], Bus]) 
 
 _ALONE = """
 import asyncio, sys
-from shared.bus import RedisBus
+from posewire.shared.bus import RedisBus
 from tests.integration.shared.test_fleet import CAMERAS, Worker
 
 async def main():

@@ -11,11 +11,11 @@ from wsgiref.simple_server import WSGIServer
 
 import pytest
 
-from shared import heart as hearts
-from shared.errors import ConfigError
-from shared.heart import Heart
-from shared.probes import serve_metrics
-from shared.settings import TelemetrySettings
+from posewire.shared import heart as hearts
+from posewire.shared.errors import ConfigError
+from posewire.shared.heart import Heart
+from posewire.shared.probes import serve_metrics
+from posewire.shared.settings import TelemetrySettings
 from tests.e2e.test_page_system import free_port
 
 

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from services.inference.service import serve
-from services.inference.stall import Stall
-from shared.bus import MemoryBus, keys
-from shared.errors import BusUnavailable
-from shared.heart import Heart
-from shared.messages import FrameHeader
-from shared.settings import Settings
-from shared.systemd import Notifier, watchdog_s, writes_to_journal
+from posewire.inference.service import serve
+from posewire.inference.stall import Stall
+from posewire.shared.bus import MemoryBus, keys
+from posewire.shared.errors import BusUnavailable
+from posewire.shared.heart import Heart
+from posewire.shared.messages import FrameHeader
+from posewire.shared.settings import Settings
+from posewire.shared.systemd import Notifier, watchdog_s, writes_to_journal
 
 
 class Manager:
@@ -176,7 +176,7 @@ async def test_a_service_tells_its_manager(
     with log.open("wb") as stderr:
         status = os.fstat(stderr.fileno())
         process = subprocess.Popen(
-            [sys.executable, "-m", "services.launcher.cli", "run", "capture", "--camera", "yard"],
+            [sys.executable, "-m", "posewire.launcher.cli", "run", "capture", "--camera", "yard"],
             cwd=tmp_path, stderr=stderr,
             env=os.environ | {
                 "NOTIFY_SOCKET": manager.address,

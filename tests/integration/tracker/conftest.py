@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shared.settings import Settings
+from posewire.shared.settings import Settings
 from tests.integration.tracker.integrating import Broker, NewSettings
 
 

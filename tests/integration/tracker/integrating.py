@@ -14,9 +14,9 @@ from typing import Any
 import aiomqtt
 import pytest
 
-from services.tracker.service import run
-from shared.bus import MemoryBus
-from shared.settings import Settings
+from posewire.shared.bus import MemoryBus
+from posewire.shared.settings import Settings
+from posewire.tracker.service import run
 from tests.e2e.test_page_system import free_port
 
 NewSettings = Callable[..., Settings]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from shared.bus import MemoryBus
+from posewire.shared.bus import MemoryBus
 from tests.e2e.test_page_system import free_port
 from tests.integration.tracker.integrating import Broker, NewSettings, mqtt, tracking, until
 from tests.integration.tracker.test_store import END, SCENE, feed

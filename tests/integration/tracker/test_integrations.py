@@ -16,8 +16,8 @@ import pytest
 from prometheus_client import REGISTRY
 from standardwebhooks.webhooks import Webhook as Verifier
 
-from shared.bus import MemoryBus, keys
-from shared.settings import Settings
+from posewire.shared.bus import MemoryBus, keys
+from posewire.shared.settings import Settings
 from tests.integration.tracker.integrating import Broker, NewSettings, mqtt, tracking, until
 from tests.integration.tracker.test_store import END, EXPECTED, SCENE, feed
 from tests.unit.tracker.scenes import events_of
@@ -139,7 +139,7 @@ async def test_failures_pass_and_nothing_doubles(
 async def test_an_event_that_is_refused_does_not_hold_up_the_others(
     new_settings: NewSettings, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from services.tracker.integrations import delivery
+    from posewire.tracker.integrations import delivery
 
     monkeypatch.setattr(delivery, "_MOST_REFUSALS", 2)
     receiver.answer = lambda number: (400, {}) if number <= 2 else (200, {})

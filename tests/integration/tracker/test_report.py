@@ -9,9 +9,9 @@ from typing import Any
 import asyncpg
 import pytest
 
-from services.tracker.store import Checkpoint, Rows, Store
-from shared.messages import Event, FrameHeader
-from shared.settings import DatabaseSettings
+from posewire.shared.messages import Event, FrameHeader
+from posewire.shared.settings import DatabaseSettings
+from posewire.tracker.store import Checkpoint, Rows, Store
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=timezone.utc)
 

@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from services.launcher.embedded import EmbeddedPostgres
-from services.tracker.service import run, serve
-from services.tracker.store import Checkpoint, Rows, Store
-from shared.bus import MemoryBus, keys
-from shared.errors import LeaseLost, StoreError, StoreUnavailable
-from shared.messages import Event, PoseResult, Progress, SessionEnd, TrackUpdate
-from shared.settings import Areas, DatabaseSettings, Settings
+from posewire.launcher.embedded import EmbeddedPostgres
+from posewire.shared.bus import MemoryBus, keys
+from posewire.shared.errors import LeaseLost, StoreError, StoreUnavailable
+from posewire.shared.messages import Event, PoseResult, Progress, SessionEnd, TrackUpdate
+from posewire.shared.settings import Areas, DatabaseSettings, Settings
+from posewire.tracker.service import run, serve
+from posewire.tracker.store import Checkpoint, Rows, Store
 from tests.unit.tracker.scenes import end_of, events_of, results, walk
 
 SCENE = results([walk(1, -0.1, 1.1), walk(3, 1.1, -0.1, top=0.45)], 11)

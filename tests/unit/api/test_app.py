@@ -11,11 +11,11 @@ import httpx
 import numpy as np
 import pytest
 
-from services.api.app import create_app
-from services.api.security import host_allowed
-from shared.bus import MemoryBus, keys
-from shared.messages import CameraState, Control, FrameHeader, SessionEnd, TrackUpdate
-from shared.settings import Settings
+from posewire.api.app import create_app
+from posewire.api.security import host_allowed
+from posewire.shared.bus import MemoryBus, keys
+from posewire.shared.messages import CameraState, Control, FrameHeader, SessionEnd, TrackUpdate
+from posewire.shared.settings import Settings
 
 CAMERA = "/api/v1/cameras/main"
 SETTINGS = Settings.model_validate(

@@ -8,10 +8,10 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from services.api.app import create_app
-from shared.bus import MemoryBus, keys
-from shared.messages import CameraState, FrameHeader, PoseResult, SessionEnd
-from shared.settings import Settings
+from posewire.api.app import create_app
+from posewire.shared.bus import MemoryBus, keys
+from posewire.shared.messages import CameraState, FrameHeader, PoseResult, SessionEnd
+from posewire.shared.settings import Settings
 
 Sample = tuple[str, frozenset[tuple[str, str]]]
 SETTINGS = Settings.model_validate(

@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import pytest
 
-from services.api import metrics
-from services.api.live import QUEUE, Hub, Tick, TooManyViewers, Viewer, latest
-from shared.bus import Entry, MemoryBus, keys
-from shared.messages import FrameHeader, SessionEnd, TrackUpdate
+from posewire.api import metrics
+from posewire.api.live import QUEUE, Hub, Tick, TooManyViewers, Viewer, latest
+from posewire.shared.bus import Entry, MemoryBus, keys
+from posewire.shared.messages import FrameHeader, SessionEnd, TrackUpdate
 
 
 class CountingBus(MemoryBus):

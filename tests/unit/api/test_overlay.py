@@ -9,10 +9,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from services.api.overlay import Overlay, encode_end, encode_update, schemas
-from shared.messages import FrameHeader, ModelRun, SessionEnd, TrackedPerson, TrackUpdate
-from shared.overlay import draw, header_parts
-from shared.skeleton import COLOURS, INDEX, LIMBS
+from posewire.api.overlay import Overlay, encode_end, encode_update, schemas
+from posewire.shared.messages import FrameHeader, ModelRun, SessionEnd, TrackedPerson, TrackUpdate
+from posewire.shared.overlay import draw, header_parts
+from posewire.shared.skeleton import COLOURS, INDEX, LIMBS
 
 FRAME = FrameHeader(
     camera="main", session="s1", seq=7, t=0.7, captured_at=1_700_000_000.7, width=768, height=432,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from starlette.requests import Request
 
-from services.api.formats import chosen
-from services.api.queries import CursorError, decode_cursor, encode_cursor
+from posewire.api.formats import chosen
+from posewire.api.queries import CursorError, decode_cursor, encode_cursor
 
 
 def test_a_cursor_comes_back() -> None:

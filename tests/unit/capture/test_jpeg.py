@@ -9,8 +9,8 @@ import pytest
 from PIL import Image as PillowImage
 from PIL import ImageOps
 
-from services.capture import jpeg as jpegs
-from shared.settings import CaptureSettings
+from posewire.capture import jpeg as jpegs
+from posewire.shared.settings import CaptureSettings
 
 # A picture whose four quarters differ, so that every turn and mirror shows.
 QUARTERS = np.zeros((40, 60, 3), dtype=np.uint8)

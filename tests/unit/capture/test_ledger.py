@@ -6,13 +6,13 @@ import asyncio
 
 import pytest
 
-from services.capture import ledger as ledgers
-from services.capture.ledger import Ledger
-from services.capture.session import Session
-from services.capture.sources import Picture
-from shared.bus import MemoryBus, keys
-from shared.errors import BusUnavailable
-from shared.messages import Control, FrameHeader, Progress, SessionEnd
+from posewire.capture import ledger as ledgers
+from posewire.capture.ledger import Ledger
+from posewire.capture.session import Session
+from posewire.capture.sources import Picture
+from posewire.shared.bus import MemoryBus, keys
+from posewire.shared.errors import BusUnavailable
+from posewire.shared.messages import Control, FrameHeader, Progress, SessionEnd
 
 FRAMES = keys.frames("main")
 

@@ -6,11 +6,11 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-from services.capture.live import LiveSender
-from services.capture.session import Session
-from services.capture.sources import Picture
-from shared.bus import MemoryBus, keys
-from shared.messages import FrameHeader, SessionEnd
+from posewire.capture.live import LiveSender
+from posewire.capture.session import Session
+from posewire.capture.sources import Picture
+from posewire.shared.bus import MemoryBus, keys
+from posewire.shared.messages import FrameHeader, SessionEnd
 
 
 @contextlib.asynccontextmanager

@@ -6,15 +6,15 @@ import struct
 import numpy as np
 import pytest
 
-from services.capture import jpeg as jpegs
-from services.capture.live import Pacer
-from services.capture.session import Session
-from services.capture.sources import Picture, is_stream
-from services.capture.sources.base import without_credentials
-from services.capture.sources.clock import LiveClock
-from services.capture.sources.images import natural_key
-from services.capture.sources.mjpeg import Splitter
-from shared.messages import decode, encode
+from posewire.capture import jpeg as jpegs
+from posewire.capture.live import Pacer
+from posewire.capture.session import Session
+from posewire.capture.sources import Picture, is_stream
+from posewire.capture.sources.base import without_credentials
+from posewire.capture.sources.clock import LiveClock
+from posewire.capture.sources.images import natural_key
+from posewire.capture.sources.mjpeg import Splitter
+from posewire.shared.messages import decode, encode
 
 
 def with_thumbnail(jpeg: bytes) -> bytes:

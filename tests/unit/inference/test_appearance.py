@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from services.inference.appearance import PART, SIZE, describe, dressed
-from services.tracker.association import alike, look
-from shared.messages import Keypoint, Person
-from shared.skeleton import INDEX
+from posewire.inference.appearance import PART, SIZE, describe, dressed
+from posewire.shared.messages import Keypoint, Person
+from posewire.shared.skeleton import INDEX
+from posewire.tracker.association import alike, look
 
 BOX = (0.4, 0.1, 0.6, 0.9)
 

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.inference.poses import associative
-from shared.skeleton import from_coco, to_coco
+from posewire.inference.poses import associative
+from posewire.shared.skeleton import from_coco, to_coco
 from tests.unit.inference.test_paf import SIGMA, person
 
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.inference.engines import blocking
-from services.inference.engines.blocking import BlockingEngine, Outputs, Run
-from services.inference.engines.choice import choose, require_precision
-from services.inference.registry import POSE, find_spec
-from services.inference.registry.store import ModelFiles
-from shared.errors import DeviceError, ModelError
-from shared.settings import InferenceSettings
+from posewire.inference.engines import blocking
+from posewire.inference.engines.blocking import BlockingEngine, Outputs, Run
+from posewire.inference.engines.choice import choose, require_precision
+from posewire.inference.registry import POSE, find_spec
+from posewire.inference.registry.store import ModelFiles
+from posewire.shared.errors import DeviceError, ModelError
+from posewire.shared.settings import InferenceSettings
 
 FILES = ModelFiles(find_spec(POSE, "FP16"), Path("pose.xml"))
 TENSOR = np.zeros((1, 4, 6, 3), np.uint8)

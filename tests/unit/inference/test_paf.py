@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.inference.poses.paf import _LIMBS, PARTS, decode, find_peaks, mirror
-from shared.skeleton import MIRRORED
+from posewire.inference.poses.paf import _LIMBS, PARTS, decode, find_peaks, mirror
+from posewire.shared.skeleton import MIRRORED
 
 Array = npt.NDArray[np.float32]
 SIGMA = 0.9

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from services.inference.detector import read_detections, rows_of_atss
-from services.inference.imaging import View, decode_jpeg
-from services.inference.people import carry_box, in_pixels, match_people, pair_again, targets
-from services.inference.poses import movenet
-from services.inference.skeletons import Skeletons, merge, mirror, oks
-from shared.skeleton import INDEX
+from posewire.inference.detector import read_detections, rows_of_atss
+from posewire.inference.imaging import View, decode_jpeg
+from posewire.inference.people import carry_box, in_pixels, match_people, pair_again, targets
+from posewire.inference.poses import movenet
+from posewire.inference.skeletons import Skeletons, merge, mirror, oks
+from posewire.shared.skeleton import INDEX
 from tests.unit.inference.test_paf import person
 
 PICTURE = (480, 640)

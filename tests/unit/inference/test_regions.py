@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.inference.imaging import crop, stretch
-from services.inference.presets import effort, in_one_shape
-from services.inference.regions import (
+from posewire.inference.imaging import crop, stretch
+from posewire.inference.presets import effort, in_one_shape
+from posewire.inference.regions import (
     FULL_AREA,
     PERSON_PX,
     SHAPES,
@@ -18,7 +18,7 @@ from services.inference.regions import (
     plan,
     sweep,
 )
-from shared.settings import InferenceSettings
+from posewire.shared.settings import InferenceSettings
 
 PICTURE = (432, 768)
 

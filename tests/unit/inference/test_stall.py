@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.inference.stall import Stall
+from posewire.inference.stall import Stall
 
 
 def test_a_device_is_stuck_when_the_oldest_frame_waits_too_long() -> None:

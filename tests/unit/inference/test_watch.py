@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.inference.finder import Prior, _due
-from services.inference.presets import PRESETS, effort
-from services.inference.watch import Examined, Findings, prior_of
-from shared.messages import FrameHeader, Person
-from shared.settings import InferenceSettings
+from posewire.inference.finder import Prior, _due
+from posewire.inference.presets import PRESETS, effort
+from posewire.inference.watch import Examined, Findings, prior_of
+from posewire.shared.messages import FrameHeader, Person
+from posewire.shared.settings import InferenceSettings
 
 SOMEBODY = (Person(box=(0, 0, 1, 1), score=0.9),)
 

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from services.launcher import alive
+from posewire.launcher import alive
 
 
 class _Answers(BaseHTTPRequestHandler):

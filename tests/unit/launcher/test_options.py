@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from services.launcher.options import only_cameras
-from shared.errors import ConfigError
-from shared.settings import Settings
+from posewire.launcher.options import only_cameras
+from posewire.shared.errors import ConfigError
+from posewire.shared.settings import Settings
 
 
 def enabled(settings: Settings) -> set[str]:

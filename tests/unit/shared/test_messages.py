@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.errors import MessageError
-from shared.messages import (
+from posewire.shared.errors import MessageError
+from posewire.shared.messages import (
     SCHEMA_VERSION,
     Control,
     Event,

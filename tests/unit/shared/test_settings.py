@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.errors import ConfigError
-from shared.settings import DatabaseSettings, Settings, load_settings
+from posewire.shared.errors import ConfigError
+from posewire.shared.settings import DatabaseSettings, Settings, load_settings
 
 
 @pytest.fixture(autouse=True)

@@ -5,9 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from shared.backoff import Backoff
-from shared.redact import redact
-from shared.skeleton import COCO_KEYPOINTS, INDEX, KEYPOINTS, LIMBS, from_coco, rel_to_px, to_coco
+from posewire.shared.backoff import Backoff
+from posewire.shared.redact import redact
+from posewire.shared.skeleton import (
+    COCO_KEYPOINTS,
+    INDEX,
+    KEYPOINTS,
+    LIMBS,
+    from_coco,
+    rel_to_px,
+    to_coco,
+)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import signal
 
 import pytest
 
-from shared.worker import until_stopped
+from posewire.shared.worker import until_stopped
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

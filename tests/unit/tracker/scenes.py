@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from services.tracker.tracking import CameraTracker
-from shared.messages import Event, FrameHeader, Keypoint, Person, PoseResult, SessionEnd
-from shared.settings import Areas, TrackerSettings
+from posewire.shared.messages import Event, FrameHeader, Keypoint, Person, PoseResult, SessionEnd
+from posewire.shared.settings import Areas, TrackerSettings
+from posewire.tracker.tracking import CameraTracker
 
 FPS = 10.0
 ASPECT = 640 / 480

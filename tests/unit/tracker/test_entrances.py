@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from services.tracker.entrances import MOST_S, beyond_s
+from posewire.tracker.entrances import MOST_S, beyond_s
 
 ASPECT = 1.5
 

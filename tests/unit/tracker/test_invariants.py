@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.tracker.tracking import CameraTracker
-from shared.messages import Event, PoseResult
-from shared.settings import Areas, TrackerSettings
+from posewire.shared.messages import Event, PoseResult
+from posewire.shared.settings import Areas, TrackerSettings
+from posewire.tracker.tracking import CameraTracker
 from tests.unit.tracker.scenes import (
     Camera,
     Scene,

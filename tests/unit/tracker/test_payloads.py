@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from standardwebhooks.webhooks import Webhook as Verifier
 from standardwebhooks.webhooks import WebhookVerificationError
 
-from services.tracker.integrations.destination import Gone, Undelivered
-from services.tracker.integrations.home_assistant import Topics, device
-from services.tracker.integrations.payload import event_data
-from services.tracker.integrations.webhook import encode, judge, pause, signed
-from services.tracker.store.outbox import Delivery
-from shared.errors import ConfigError
-from shared.settings import Settings, WebhookSettings, load_settings
+from posewire.shared.errors import ConfigError
+from posewire.shared.settings import Settings, WebhookSettings, load_settings
+from posewire.tracker.integrations.destination import Gone, Undelivered
+from posewire.tracker.integrations.home_assistant import Topics, device
+from posewire.tracker.integrations.payload import event_data
+from posewire.tracker.integrations.webhook import encode, judge, pause, signed
+from posewire.tracker.store.outbox import Delivery
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 URL = "https://hooks.example.org/x?token=abc"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from services.tracker.tracking import CameraTracker
-from services.tracker.visits import MOVES, State
-from shared.errors import StoreError
-from shared.messages import Person
-from shared.settings import TrackerSettings
+from posewire.shared.errors import StoreError
+from posewire.shared.messages import Person
+from posewire.shared.settings import TrackerSettings
+from posewire.tracker.tracking import CameraTracker
+from posewire.tracker.visits import MOVES, State
 from tests.unit.tracker.scenes import (
     FPS,
     Camera,

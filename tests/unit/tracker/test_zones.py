@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from services.tracker.tracking import CameraTracker
-from services.tracker.zones import Borders, Crossing, Step, Whereabouts, depth_in, feet, leave
-from shared.messages import PoseResult
-from shared.settings import Areas, TrackerSettings
-from shared.skeleton import INDEX, KEYPOINTS
+from posewire.shared.messages import PoseResult
+from posewire.shared.settings import Areas, TrackerSettings
+from posewire.shared.skeleton import INDEX, KEYPOINTS
+from posewire.tracker.tracking import CameraTracker
+from posewire.tracker.zones import Borders, Crossing, Step, Whereabouts, depth_in, feet, leave
 from tests.unit.tracker.scenes import (
     Camera,
     Scene,
