@@ -16,7 +16,6 @@ from posewire.shared.messages import Box, Event, TrackUpdate
 from posewire.shared.settings import Settings
 
 _log = structlog.get_logger(__name__)
-_TIDY_S = 3600.0
 _MOST_TRACKS = 256
 _MOST_WAITING = 64
 _EVENT_S = 60.0
@@ -24,21 +23,19 @@ _EVENT_S = 60.0
 
 
 async def keep(settings: Settings, bus: Bus, database: Database) -> None:
-    """Keep pictures of all enabled cameras' events until cancelled; old ones are removed."""
+    """Keep pictures of all enabled cameras' events until cancelled."""
     cameras = [name for name, camera in settings.cameras.items() if camera.enabled]
-    days = settings.api.snapshot_days
-    await asyncio.gather(*(_Camera(name, bus, database, days).run() for name in cameras))
+    await asyncio.gather(*(_Camera(name, bus, database).run() for name in cameras))
 
 
 class _Camera:
-    def __init__(self, camera: str, bus: Bus, database: Database, days: float) -> None:
-        self._camera, self._bus, self._database, self._days = camera, bus, database, days
+    def __init__(self, camera: str, bus: Bus, database: Database) -> None:
+        self._camera, self._bus, self._database = camera, bus, database
         self._seen: dict[int, tuple[str, Box]] = {}
         """Where each track was seen last: frame and box."""
         self._waiting: dict[str, tuple[bytes, float]] = {}
         """Pictures of events that are not in the database yet, and until when they are kept."""
         self._session = ""
-        self._tidied_at = 0.0
 
     async def run(self) -> None:
         backoff = Backoff()
@@ -59,7 +56,6 @@ class _Camera:
                     await self._take(entry.message)
             await self._store()
             backoff.reset()
-            await self._tidy()
 
     async def _take(self, update: TrackUpdate) -> None:
         if update.frame.session != self._session:
@@ -96,12 +92,3 @@ class _Camera:
             )
             if row["there"] or time.monotonic() > until:
                 del self._waiting[event]
-
-    async def _tidy(self) -> None:
-        if time.monotonic() - self._tidied_at < _TIDY_S and self._tidied_at:
-            return
-        self._tidied_at = time.monotonic()
-        await self._database.change(
-            "DELETE FROM snapshot WHERE kept_at < now() - make_interval(secs => $1)",
-            self._days * 86_400,
-        )

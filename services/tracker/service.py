@@ -30,6 +30,7 @@ from posewire.shared.worker import cancel, holding, require, run_cameras
 from posewire.tracker.integrations import Integrations
 from posewire.tracker.saving import Moment, Saver
 from posewire.tracker.store import Checkpoint, Drawn, Rows, Store
+from posewire.tracker.store.retention import keep_tidy
 from posewire.tracker.tracking import CameraTracker
 
 _log = structlog.get_logger(__name__)
@@ -59,6 +60,7 @@ async def run(settings: Settings, bus: Bus, heart: Heart | None = None) -> None:
     store = Store(settings.database, integrations.wanted_by)
     cameras = [name for name, camera in settings.cameras.items() if camera.enabled]
     fleet = Fleet(bus, "tracker", cameras, ttl_s=settings.bus.lease_s)
+    tidying = asyncio.create_task(keep_tidy(settings, store), name="retention")
     try:
         with contextlib.suppress(StoreUnavailable):  # each camera waits for it below
             await store.open()
@@ -71,6 +73,7 @@ async def run(settings: Settings, bus: Bus, heart: Heart | None = None) -> None:
                 ),
             )
     finally:
+        await cancel([tidying])
         await store.close()
 
 
