@@ -54,8 +54,7 @@ class MemoryBus(Bus):
         self._ahead_ms = 0
         self._members: dict[str, dict[str, float]] = defaultdict(dict)
 
-    @property
-    def epoch(self) -> int:
+    def epoch_of(self, key: str) -> int:
         return self._epoch
 
     def restart(self, *, keep_data: bool) -> None:
@@ -280,9 +279,17 @@ class _MemoryLease(Lease):
         raise no_lease(self._key)
 
     async def publish(
-        self, key: str, message: Message, *, maxlen: int, payload: bytes | None = None
+        self,
+        key: str,
+        message: Message,
+        *,
+        maxlen: int,
+        payload: bytes | None = None,
+        epoch: int | None = None,
     ) -> str:
         self._check()
+        if epoch is not None and self._bus.epoch_of(key) != epoch:
+            raise BusUnavailable("the in-memory bus is another server than before")
         return await self._bus.publish(key, message, maxlen=maxlen, payload=payload)
 
     async def put(self, key: str, message: Message, *, ttl_s: float | None = None) -> None:

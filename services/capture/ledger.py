@@ -42,7 +42,8 @@ class Ledger:
         self._window, self._maxlen = window, maxlen
         self._outstanding: deque[int] = deque()
         self._session: Session | None = None
-        self._epoch = bus.epoch
+        self._key = keys.frames(camera)
+        self._epoch = bus.epoch_of(self._key)
         self._looked = 0.0
 
     async def recover(
@@ -125,10 +126,10 @@ class Ledger:
     async def _answers(self) -> tuple[Entry | None, Progress | None]:
         """Return the stream's last entry and the tracker's progress, both of one server."""
         while True:
-            last = await self._bus.last(keys.frames(self._camera))
-            epoch = self._bus.epoch
+            epoch = self._bus.epoch_of(self._key)
+            last = await self._bus.last(self._key)
             progress = await self._progress()
-            if self._bus.epoch == epoch:
+            if self._bus.epoch_of(self._key) == epoch:
                 self._epoch = epoch
                 self._looked = asyncio.get_running_loop().time()
                 return last, progress
@@ -183,14 +184,12 @@ class Ledger:
         session.committed = progress.ended
 
     async def _append(self, message: FrameHeader | SessionEnd, jpeg: bytes | None) -> None:
-        await self._bus.publish(
-            keys.frames(self._camera), message, maxlen=self._maxlen, payload=jpeg
-        )
+        await self._bus.publish(self._key, message, maxlen=self._maxlen, payload=jpeg)
         self._check_epoch()
         self._looked = asyncio.get_running_loop().time()
 
     def _check_epoch(self) -> None:
-        if self._bus.epoch != self._epoch:
+        if self._bus.epoch_of(self._key) != self._epoch:
             raise BusUnavailable("the bus has been restarted; it may have lost frames")
 
 

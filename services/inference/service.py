@@ -112,9 +112,10 @@ class _CameraWorker:
 
     async def work(self) -> None:
         """Read, examine, publish; returns when the bus has become another server."""
-        epoch = self._bus.epoch
-        reader = self._bus.reader(keys.frames(self._camera), await self._position())
-        while self._bus.epoch == epoch:
+        key = keys.frames(self._camera)
+        epoch = self._bus.epoch_of(key)
+        reader = self._bus.reader(key, await self._position())
+        while self._bus.epoch_of(key) == epoch:
             require(self._lease, self._camera)
             live = self._last is not None and self._last.policy == "live"
             free = (min(self._in_flight, _LIVE_IN_FLIGHT) if live else self._in_flight) - len(

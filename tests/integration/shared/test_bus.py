@@ -288,7 +288,7 @@ async def test_junk_is_dropped_and_the_rest_arrives(valkey_url: str) -> None:
 async def test_a_restarted_server_is_noticed(valkey: EmbeddedValkey) -> None:
     bus = RedisBus(valkey.url)
     await bus.publish(KEY, header(0), maxlen=10)
-    epoch = bus.epoch
+    epoch = bus.epoch_of(KEY)
     assert valkey.pid is not None
     os.kill(valkey.pid, signal.SIGKILL)
     with pytest.raises(BusUnavailable, match="does not answer"):
@@ -297,7 +297,7 @@ async def test_a_restarted_server_is_noticed(valkey: EmbeddedValkey) -> None:
             await asyncio.sleep(0.01)
     await valkey.start()
     assert await bus.last(KEY) is None
-    assert bus.epoch == epoch + 1
+    assert bus.epoch_of(KEY) == epoch + 1
     await bus.close()
 
 

@@ -1,0 +1,169 @@
+"""Valkey as it is run in earnest: on ports, with TLS, in clusters, watched by Sentinels."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from pathlib import Path
+
+import redis.asyncio as aioredis
+
+from posewire.launcher.embedded import EmbeddedValkey
+
+NODE_TIMEOUT_MS = 1000
+
+
+def free_port() -> int:
+    """Return a port of the loopback device that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class TcpValkey(EmbeddedValkey):
+    """A Valkey that listens on a port of 127.0.0.1, with further arguments."""
+
+    def __init__(self, data: Path, *arguments: str) -> None:
+        super().__init__(data)
+        self.port = free_port()
+        self.arguments = arguments
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}"
+
+    def client(self, **options: str) -> aioredis.Redis:
+        """Return a client for the test itself."""
+        return aioredis.Redis(port=self.port, decode_responses=True, **options)  # type: ignore[arg-type]
+
+    async def kill(self) -> None:
+        """kill -9, as a crash does."""
+        assert self.pid is not None
+        os.kill(self.pid, signal.SIGKILL)
+        await self.stop()
+
+    def _command(self) -> list[str]:
+        return [*super()._command(), "--port", str(self.port), *self.arguments]
+
+    async def _answers(self) -> bool:
+        try:
+            reader, writer = await asyncio.open_unix_connection(self.sockets / "valkey.sock")
+        except OSError:
+            return False
+        try:
+            writer.write(b"PING\r\n")
+            return bool(await reader.readline())  # also "log in first" is an answer
+        except OSError:
+            return False
+        finally:
+            writer.close()
+
+
+class Sentinel(TcpValkey):
+    """A Sentinel that watches the primary ``main`` and needs ``quorum`` others to agree."""
+
+    name = "sentinel"
+
+    def __init__(self, data: Path, primary: TcpValkey, quorum: int) -> None:
+        super().__init__(data)
+        self._config = data / "sentinel.conf"
+        self._config.write_text(
+            f"port {self.port}\nbind 127.0.0.1\ndir {data}\n"
+            f"unixsocket {self.sockets / 'valkey.sock'}\n"
+            f"sentinel monitor main 127.0.0.1 {primary.port} {quorum}\n"
+            f"sentinel down-after-milliseconds main {NODE_TIMEOUT_MS}\n"
+            "sentinel failover-timeout main 3000\n"
+        )
+
+    def _command(self) -> list[str]:
+        return [str(self.binary()), str(self._config), "--sentinel"]
+
+
+class ValkeyCluster:
+    """Three primaries; ``nodes[n + 3]`` begins as the replica of ``nodes[n]``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.nodes = [
+            TcpValkey(
+                folder / f"node{number}",
+                "--cluster-enabled", "yes", "--cluster-port", str(free_port()),
+                "--cluster-node-timeout", str(NODE_TIMEOUT_MS), "--bind", "127.0.0.1",
+                # The others go on where one shard is away.
+                "--cluster-require-full-coverage", "no",
+                "--repl-diskless-sync-delay", "0",
+            )
+            for number in range(6)
+        ]  # fmt: skip
+
+    @property
+    def url(self) -> str:
+        """bus.url: two of the nodes, one of each kind."""
+        return f"redis+cluster://127.0.0.1:{self.nodes[1].port},127.0.0.1:{self.nodes[5].port}"
+
+    async def start(self) -> None:
+        """Start the nodes and make a cluster of them."""
+        await asyncio.gather(*(node.start() for node in self.nodes))
+        clients = [node.client() for node in self.nodes]
+        try:
+            for number, client in enumerate(clients):
+                await client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
+                if number:
+                    first = self.nodes[0]
+                    bus_port = first.arguments[3]
+                    await client.execute_command(
+                        "CLUSTER", "MEET", "127.0.0.1", first.port, bus_port
+                    )
+            for number, client in enumerate(clients[:3]):
+                ends = [round(16384 * n / 3) for n in range(4)]
+                await client.execute_command(
+                    "CLUSTER", "ADDSLOTSRANGE", ends[number], ends[number + 1] - 1
+                )
+            ids = [await client.execute_command("CLUSTER", "MYID") for client in clients]
+            for number, client in enumerate(clients[3:]):
+                await _until_known(client, ids[number])
+                await client.execute_command("CLUSTER", "REPLICATE", ids[number])
+            for client in clients:
+                while not await _whole(client):
+                    await asyncio.sleep(0.05)
+            for client in clients[3:]:
+                while (await client.info("replication"))["master_link_status"] != "up":
+                    await asyncio.sleep(0.05)
+        finally:
+            for client in clients:
+                await client.aclose()
+
+    async def stop(self) -> None:
+        """Stop all nodes."""
+        await asyncio.gather(*(node.stop() for node in self.nodes))
+
+    async def primary(self, key: str) -> TcpValkey:
+        """Return the node that serves ``key`` now."""
+        for node in self.nodes:
+            if not node.alive:
+                continue
+            client = node.client()
+            try:
+                slot = await client.execute_command("CLUSTER", "KEYSLOT", key)
+                for first, last, (_host, port, *_rest), *_replicas in await _slots(client):
+                    if first <= slot <= last:
+                        return next(n for n in self.nodes if n.port == port)
+            finally:
+                await client.aclose()
+        raise AssertionError(f"nobody serves {key}")
+
+
+async def _slots(client: aioredis.Redis) -> list[list[object]]:
+    answer = await client.execute_command("CLUSTER SLOTS")
+    return list(answer)
+
+
+async def _until_known(client: aioredis.Redis, node_id: str) -> None:
+    while node_id not in str(await client.execute_command("CLUSTER", "NODES")):
+        await asyncio.sleep(0.05)
+
+
+async def _whole(client: aioredis.Redis) -> bool:
+    info = str(await client.execute_command("CLUSTER", "INFO"))
+    return "cluster_state:ok" in info and "cluster_known_nodes:6" in info
