@@ -11,6 +11,7 @@ import time
 from collections import defaultdict, deque
 from dataclasses import dataclass
 
+from posewire.shared.bus import keys
 from posewire.shared.bus.base import (
     START,
     Bus,
@@ -210,6 +211,13 @@ class _MemoryReader(Reader):
         return _entry(self._key, found[-1])
 
 
+async def hold(bus: Bus, camera: str, role: str, *, ttl_s: float = 30) -> Lease:
+    """Return a lease that is held."""
+    lease = bus.lease(keys.lease(camera, role), ttl_s=ttl_s)
+    assert await lease.acquire()
+    return lease
+
+
 class _MemoryLease(Lease):
     def __init__(
         self, bus: MemoryBus, holdings: dict[str, _Holding], key: str, ttl_s: float
@@ -287,9 +295,9 @@ class _MemoryLease(Lease):
         payload: bytes | None = None,
         epoch: int | None = None,
     ) -> str:
-        self._check()
         if epoch is not None and self._bus.epoch_of(key) != epoch:
             raise BusUnavailable("the in-memory bus is another server than before")
+        self._check()
         return await self._bus.publish(key, message, maxlen=maxlen, payload=payload)
 
     async def put(self, key: str, message: Message, *, ttl_s: float | None = None) -> None:

@@ -19,9 +19,10 @@ import math
 from collections import deque
 
 import structlog
+from msgspec.structs import replace
 
 from posewire.capture.session import EndReason, Session
-from posewire.shared.bus import Bus, Entry, keys
+from posewire.shared.bus import Bus, Entry, Lease, keys
 from posewire.shared.errors import BusUnavailable
 from posewire.shared.messages import FrameHeader, Progress, SessionEnd
 
@@ -30,21 +31,18 @@ _TRACKER_S = 3.0
 """How long a tracker gets to say where it is after the bus came back empty."""
 _SETTLE_FOREIGN_S = 30.0
 _POLL_S = 0.01
-_FRESH_S = 0.005
-"""A server cannot be gone and back within this time after it has answered."""
 
 
 class Ledger:
     """Publishes one camera's frames exactly as far as the tracker's commits allow."""
 
-    def __init__(self, bus: Bus, camera: str, *, window: int, maxlen: int) -> None:
-        self._bus, self._camera = bus, camera
+    def __init__(self, bus: Bus, lease: Lease, camera: str, *, window: int, maxlen: int) -> None:
+        self._bus, self._lease, self._camera = bus, lease, camera
         self._window, self._maxlen = window, maxlen
         self._outstanding: deque[int] = deque()
         self._session: Session | None = None
         self._key = keys.frames(camera)
         self._epoch = bus.epoch_of(self._key)
-        self._looked = 0.0
 
     async def recover(
         self, source: str, known: Session | None, control_id: str | None
@@ -95,9 +93,8 @@ class Ledger:
         """Publish a frame as soon as there is credit for it.
 
         Raises BusUnavailable, also where the server turned out to be another one than before:
-        call ``recover`` then.
+        call ``recover`` then. Raises LeaseLost where another capture has taken the camera.
         """
-        await self._look_if_due()
         while len(self._outstanding) >= self._window:
             await asyncio.sleep(_POLL_S)
             await self._look()
@@ -106,7 +103,6 @@ class Ledger:
 
     async def end(self, session: Session, reason: EndReason) -> None:
         """Publish the session's end. Raises BusUnavailable as ``publish`` does."""
-        await self._look_if_due()
         await self._append(session.end(reason), None)
         session.ended = True
 
@@ -131,7 +127,6 @@ class Ledger:
             progress = await self._progress()
             if self._bus.epoch_of(self._key) == epoch:
                 self._epoch = epoch
-                self._looked = asyncio.get_running_loop().time()
                 return last, progress
 
     async def _progress(self) -> Progress | None:
@@ -161,16 +156,9 @@ class Ledger:
         # Its frames and the next session's together may be more than the stream keeps.
         await self.settle(session, most_s=_SETTLE_FOREIGN_S)
 
-    async def _look_if_due(self) -> None:
-        # What makes it safe to publish without asking first: were the server replaced since it
-        # last answered, this call, not the publishing, would be the first to reach the new one.
-        if asyncio.get_running_loop().time() - self._looked > _FRESH_S:
-            await self._look()
-
     async def _look(self) -> None:
         progress = await self._progress()
         self._check_epoch()
-        self._looked = asyncio.get_running_loop().time()
         session = self._session
         if progress is None or session is None or progress.session != session.id:
             return
@@ -184,9 +172,14 @@ class Ledger:
         session.committed = progress.ended
 
     async def _append(self, message: FrameHeader | SessionEnd, jpeg: bytes | None) -> None:
-        await self._bus.publish(self._key, message, maxlen=self._maxlen, payload=jpeg)
-        self._check_epoch()
-        self._looked = asyncio.get_running_loop().time()
+        # Refused where another server has come: it may lack frames that were published before.
+        await self._lease.publish(
+            self._key,
+            replace(message, term=self._lease.term),
+            maxlen=self._maxlen,
+            payload=jpeg,
+            epoch=self._epoch,
+        )
 
     def _check_epoch(self) -> None:
         if self._bus.epoch_of(self._key) != self._epoch:
