@@ -38,6 +38,13 @@ class TcpValkey(EmbeddedValkey):
         """Return a client for the test itself."""
         return aioredis.Redis(port=self.port, decode_responses=True, **options)  # type: ignore[arg-type]
 
+    async def follows(self) -> None:
+        """Wait until a replica has its primary's data."""
+        client = self.client()
+        while (await client.info("replication"))["master_link_status"] != "up":
+            await asyncio.sleep(0.05)
+        await client.aclose()
+
     async def kill(self) -> None:
         """kill -9, as a crash does."""
         assert self.pid is not None
@@ -62,20 +69,27 @@ class TcpValkey(EmbeddedValkey):
 
 
 class Sentinel(TcpValkey):
-    """A Sentinel that watches the primary ``main`` and needs ``quorum`` others to agree."""
+    """A Sentinel that watches the primary ``main`` and decides alone that it is down."""
 
     name = "sentinel"
 
-    def __init__(self, data: Path, primary: TcpValkey, quorum: int) -> None:
+    def __init__(self, data: Path, primary: TcpValkey) -> None:
         super().__init__(data)
         self._config = data / "sentinel.conf"
         self._config.write_text(
             f"port {self.port}\nbind 127.0.0.1\ndir {data}\n"
             f"unixsocket {self.sockets / 'valkey.sock'}\n"
-            f"sentinel monitor main 127.0.0.1 {primary.port} {quorum}\n"
+            f"sentinel monitor main 127.0.0.1 {primary.port} 1\n"
             f"sentinel down-after-milliseconds main {NODE_TIMEOUT_MS}\n"
             "sentinel failover-timeout main 3000\n"
         )
+
+    async def finds_a_replica(self) -> None:
+        """Wait until it knows of one."""
+        client = self.client()
+        while int((await client.sentinel_master("main"))["num-slaves"]) < 1:
+            await asyncio.sleep(0.05)
+        await client.aclose()
 
     def _command(self) -> list[str]:
         return [str(self.binary()), str(self._config), "--sentinel"]
@@ -127,9 +141,8 @@ class ValkeyCluster:
             for client in clients:
                 while not await _whole(client):
                     await asyncio.sleep(0.05)
-            for client in clients[3:]:
-                while (await client.info("replication"))["master_link_status"] != "up":
-                    await asyncio.sleep(0.05)
+            for node in self.nodes[3:]:
+                await node.follows()
         finally:
             for client in clients:
                 await client.aclose()
@@ -137,6 +150,13 @@ class ValkeyCluster:
     async def stop(self) -> None:
         """Stop all nodes."""
         await asyncio.gather(*(node.stop() for node in self.nodes))
+
+    async def flush(self) -> None:
+        """Forget all data."""
+        for node in self.nodes[:3]:
+            client = node.client()
+            await client.flushall()
+            await client.aclose()
 
     async def primary(self, key: str) -> TcpValkey:
         """Return the node that serves ``key`` now."""

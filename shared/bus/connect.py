@@ -137,6 +137,9 @@ class Cluster:
         """Close all connections."""
         with contextlib.suppress(RedisError, RedisClusterException, OSError):
             await self.client.aclose()
+            # Where it was about to look anew who is there, that has closed nothing.
+            await self.client.nodes_manager.aclose()
+            await self.client.nodes_manager.aclose("startup_nodes")
 
 
 Servers: TypeAlias = "SingleServer | Cluster"

@@ -1,4 +1,4 @@
-"""The promises of the bus, on a real Valkey and on the in-memory double alike."""
+"""The promises of the bus: on a real Valkey, a real cluster and the in-memory double alike."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import redis.asyncio as aioredis
@@ -18,6 +18,7 @@ from posewire.shared.messages import FrameHeader, Progress
 from posewire.shared.tasks import cancel
 from posewire.shared.worker import holding
 from tests.memory_bus import MemoryBus
+from tests.valkey_servers import ValkeyCluster
 
 KEY = keys.frames("door")
 
@@ -29,11 +30,27 @@ def header(seq: int) -> FrameHeader:
     )  # fmt: skip
 
 
-@pytest.fixture(params=["memory", "valkey"])
-async def bus(request: pytest.FixtureRequest, valkey_url: str) -> AsyncIterator[Bus]:
-    bus: Bus = MemoryBus() if request.param == "memory" else RedisBus(valkey_url)
+@pytest.fixture(params=["memory", "valkey", "cluster"])
+async def bus(
+    request: pytest.FixtureRequest, valkey_url: str, shared_cluster: ValkeyCluster
+) -> AsyncIterator[Bus]:
+    bus: Bus = MemoryBus()
+    if request.param == "valkey":
+        bus = RedisBus(valkey_url)
+    elif request.param == "cluster":
+        await shared_cluster.flush()
+        bus = RedisBus(shared_cluster.url)
     yield bus
     await bus.close()
+
+
+@pytest.fixture(scope="module")
+def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyCluster]:
+    """A cluster for the tests that leave it whole."""
+    cluster = ValkeyCluster(tmp_path_factory.mktemp("cluster"))
+    asyncio.run(cluster.start())
+    yield cluster
+    asyncio.run(cluster.stop())
 
 
 async def test_entries_come_back_in_order_with_their_payload(bus: Bus) -> None:
