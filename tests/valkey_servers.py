@@ -158,6 +158,20 @@ class ValkeyCluster:
             await client.flushall()
             await client.aclose()
 
+    def replica_of(self, primary: TcpValkey) -> TcpValkey:
+        """Return the node that began as the replica of ``primary``, or the other way round."""
+        return self.nodes[(self.nodes.index(primary) + 3) % 6]
+
+    async def cut_off(self, primary: TcpValkey) -> None:
+        """Let the replica of ``primary`` fall behind: it is thrown out and cannot log in again."""
+        replica = self.replica_of(primary).client()
+        await replica.config_set("masteruser", "nobody")
+        await replica.config_set("masterauth", "nothing")
+        await replica.aclose()
+        client = primary.client()
+        await client.execute_command("CLIENT", "KILL", "TYPE", "replica")
+        await client.aclose()
+
     async def primary(self, key: str) -> TcpValkey:
         """Return the node that serves ``key`` now."""
         for node in self.nodes:

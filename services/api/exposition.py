@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import get_args
 
 from prometheus_client import generate_latest
@@ -43,7 +44,8 @@ async def _look_at_bus(gateway: Gateway) -> None:
 
 
 async def _look_at_memory(bus: Bus) -> None:
-    metrics.bus_memory.set(await bus.memory_bytes())
+    size = await bus.memory_bytes()
+    metrics.bus_memory.set(math.nan if size is None else size)
 
 
 async def _look_at_camera(bus: Bus, camera: str) -> None:

@@ -162,8 +162,8 @@ class Bus(Protocol):
     async def ping(self) -> None:
         """Return when the server answers."""
 
-    async def memory_bytes(self) -> int:
-        """Return how much memory the server uses for everything that it holds."""
+    async def memory_bytes(self) -> int | None:
+        """Return how much memory the servers use for all they hold; None where that is secret."""
 
     async def close(self) -> None:
         """Close all connections."""

@@ -63,5 +63,6 @@ def explain(url: str, error: Exception) -> BusUnavailable:
             "?ssl_ca_certs=/path names the authority of their certificates"
         )
     else:
-        text = f"{bus} does not answer: {said}; is Redis or Valkey running there?"
+        with_tls = " with TLS" if url.startswith("rediss") else ""
+        text = f"{bus} does not answer: {said}; is Redis or Valkey{with_tls} running there?"
     return BusUnavailable(text)

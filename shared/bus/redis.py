@@ -7,7 +7,7 @@ from collections.abc import Awaitable
 from typing import Any, TypeVar
 
 import structlog
-from redis.exceptions import ReadOnlyError
+from redis.exceptions import NoPermissionError, ReadOnlyError
 
 from posewire.shared.bus.address import parse
 from posewire.shared.bus.base import (
@@ -24,7 +24,7 @@ from posewire.shared.bus.connect import connect
 from posewire.shared.bus.faults import PASSING, explain
 from posewire.shared.bus.identity import AnotherServerError, guard
 from posewire.shared.bus.lease import MESSAGE, PAYLOAD, LeaseScripts, RedisLease, term_key
-from posewire.shared.errors import MessageError
+from posewire.shared.errors import BusUnavailable, MessageError
 from posewire.shared.messages import Message, decode, encode
 from posewire.shared.redact import redact
 
@@ -144,12 +144,21 @@ class RedisBus(Bus):
     async def ping(self) -> None:
         await self.call(self._client.ping())
 
-    async def memory_bytes(self) -> int:
-        return sum(int(info["used_memory"]) for info in await self.memory())
+    async def memory_bytes(self) -> int | None:
+        infos = await self.memory()
+        return None if infos is None else sum(int(info["used_memory"]) for info in infos)
 
-    async def memory(self) -> list[dict[str, Any]]:
-        """Return what each server that holds data says about its memory, as INFO does."""
-        return await self.call(self._servers.info("memory"))
+    async def memory(self) -> list[dict[str, Any]] | None:
+        """Return what INFO says about the memory of each server that holds data.
+
+        None where the user of the bus may not ask. Raises BusUnavailable.
+        """
+        try:
+            return await self.call(self._servers.info("memory"))
+        except BusUnavailable as error:
+            if isinstance(error.__cause__, NoPermissionError):
+                return None
+            raise
 
     async def close(self) -> None:
         await self._servers.close()

@@ -108,7 +108,7 @@ async def test_nothing_is_appended_by_following_a_redirect(
     await lease.publish(key, header("door", 0), maxlen=64)
     epoch = bus.epoch_of(key)
     before = await cluster.primary(key)
-    replica = cluster.nodes[(cluster.nodes.index(before) + 3) % 6]
+    replica = cluster.replica_of(before)
     client = replica.client()
     await client.execute_command("CLUSTER", "FAILOVER")
     while await cluster.primary(key) is before:
