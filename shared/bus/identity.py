@@ -47,7 +47,8 @@ class Identity:
         # Left with a server that does not say who it is, in the memory of its process.
         self._mark = f"return 'posewire {uuid.uuid4().hex}'"
         self._marks: dict[str, int] = {}
-        self._told = False
+        self._refused = False
+        self._told: set[tuple[tuple[str, int], tuple[str, int]]] = set()
 
     def epoch(self, slot: int, place: str) -> int:
         """Return a number that grows when ``place``, which serves ``slot`` now, is another server.
@@ -58,6 +59,9 @@ class Identity:
         before = self._slots.get(slot)
         if before is not None and before != serving:
             self._epochs[slot] = self._epochs.get(slot, 0) + 1
+            if (before, serving) not in self._told:  # once, not for each camera of a shard
+                self._told.add((before, serving))
+                _log.warning("bus.server_changed", url=self._url, server=place or None)
         self._slots[slot] = serving
         return self._epochs.get(slot, 0)
 
@@ -77,7 +81,6 @@ class Identity:
         before, self._processes[place] = self._processes.get(place), process
         if before not in (None, process):
             self._generations[place] = self._generations.get(place, 0) + 1
-            _log.warning("bus.server_changed", url=self._url, server=place or None)
         stands = guard.get()
         if stands is not None and not stands():
             raise AnotherServerError
@@ -87,8 +90,8 @@ class Identity:
         try:
             info = await _ask(connection, "INFO", "server")
         except ResponseError as error:
-            if not self._told:
-                self._told = True
+            if not self._refused:
+                self._refused = True
                 _log.warning(
                     "bus.info_refused", url=self._url, reason=str(error),
                     consequence="restarts are told by a script that is left with the server",
