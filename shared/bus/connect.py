@@ -24,6 +24,7 @@ from posewire.shared.bus.identity import Identity
 _CONNECT_S, _ANSWER_S = 2.0, 5.0
 """The longest read blocks for 2 s."""
 _MOST_CONNECTIONS = 10_000
+"""Every camera of a service has reads that block, each on a connection; redis-py stops at 100."""
 
 
 class SingleServer:
@@ -97,8 +98,6 @@ class Cluster:
             require_full_coverage=False,
             # Else every fifth redirect would close the connections to all shards.
             reinitialize_steps=0,
-            # Every camera of a service has a read that blocks, on a connection of its own.
-            max_connections=_MOST_CONNECTIONS,
             **common,
         )
         self.client.connection_kwargs.update(hook)
@@ -162,6 +161,7 @@ def _common(address: Address) -> dict[str, Any]:
         "password": address.password,
         "socket_connect_timeout": _CONNECT_S,
         "socket_timeout": _ANSWER_S,
+        "max_connections": _MOST_CONNECTIONS,
         "retry": Retry(NoBackoff(), 0),
         **({"ssl": True} if address.tls else {}),
         **address.options,

@@ -74,6 +74,13 @@ async def test_a_reader_waits_for_the_next_entry(bus: Bus) -> None:
     assert [e.message for e in await waiting] == [header(0)]
 
 
+async def test_a_service_may_have_many_cameras(bus: Bus) -> None:
+    """Each waits for its next frame on a connection of its own; redis-py stops at 100."""
+    readers = [bus.reader(keys.frames(f"camera{n}")) for n in range(150)]
+    found = await asyncio.gather(*(reader.read(block_s=0.5) for reader in readers))
+    assert found == [[]] * 150
+
+
 async def test_newest_skips_what_lies_between(bus: Bus) -> None:
     for n in range(4):
         await bus.publish(KEY, header(n), maxlen=10)
