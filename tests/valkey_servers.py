@@ -95,6 +95,37 @@ class Sentinel(TcpValkey):
         return [str(self.binary()), str(self._config), "--sentinel"]
 
 
+class WatchedPair:
+    """A primary with a replica, and a Sentinel, which decides alone: elections take long."""
+
+    def __init__(self, folder: Path) -> None:
+        self.primary = TcpValkey(folder / "primary")
+        self.replica = TcpValkey(
+            folder / "replica", "--replicaof", "127.0.0.1", str(self.primary.port),
+            "--repl-diskless-sync-delay", "0",
+        )  # fmt: skip
+        self.sentinel = Sentinel(folder / "sentinel", self.primary)
+
+    @property
+    def url(self) -> str:
+        """bus.url. The Sentinel that is asked first is not there: the others know as well."""
+        places = f"127.0.0.1:{free_port()},127.0.0.1:{self.sentinel.port}"
+        return f"redis+sentinel://{places}/main?db=1"
+
+    async def start(self) -> None:
+        """Start the three; the Sentinel knows of the replica then."""
+        await self.primary.start()
+        await self.replica.start()
+        await self.replica.follows()
+        await self.sentinel.start()
+        await self.sentinel.finds_a_replica()
+
+    async def stop(self) -> None:
+        """Stop the three."""
+        servers = (self.primary, self.replica, self.sentinel)
+        await asyncio.gather(*(server.stop() for server in servers))
+
+
 class ValkeyCluster:
     """Three primaries; ``nodes[n + 3]`` begins as the replica of ``nodes[n]``."""
 

@@ -1,4 +1,4 @@
-"""A primary of a cluster dies in the middle of a lossless run, its replica behind or not."""
+"""A primary dies in the middle of a lossless run, of a cluster or before a Sentinel's eyes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from posewire.shared.bus import keys
 from tests.e2e.system import System, analyze
-from tests.valkey_servers import ValkeyCluster
+from tests.valkey_servers import ValkeyCluster, WatchedPair
 
 CAMERAS = ("door", "hall", "till")
 _THREE_CAMERAS = '[sources.video]\nurl = "{video}"\n' + "".join(
@@ -27,7 +27,7 @@ async def cluster(tmp_path: Path) -> AsyncIterator[ValkeyCluster]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("behind", [False, True], ids=["up to date", "behind"])
-async def test_rows_are_those_of_an_undisturbed_run(
+async def test_a_cluster_whose_primary_dies(
     cluster: ValkeyCluster,
     clip: Path,
     new_system: Callable[..., System],
@@ -60,3 +60,28 @@ async def test_rows_are_those_of_an_undisturbed_run(
         assert await system.rows(camera) == expected
     # They waited; nobody had to start them again.
     assert {name: system.service(name) for name in pids} == pids
+
+
+@pytest.mark.slow
+async def test_sentinels_whose_primary_dies(
+    clip: Path,
+    new_system: Callable[..., System],
+    tmp_path: Path,
+    models_environment: dict[str, str],
+) -> None:
+    expected = analyze(clip, tmp_path, models_environment)
+    watched = WatchedPair(tmp_path / "watched")
+    await watched.start()
+    try:
+        system = new_system(clip, window=6, bus_url=watched.url)
+        await system.start()
+        await system.until(lambda seq, _ended: seq > 10)
+        seen, ended = await system.committed()
+        assert not ended, "the run was over too early"
+        await watched.primary.kill()
+        await system.until(lambda seq, _ended: seq > seen + 12)
+        await watched.primary.start()  # comes back as what it was, and is made a replica
+        await system.until(lambda _seq, ended: ended, timeout=240)
+        assert await system.rows() == expected
+    finally:
+        await watched.stop()

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from posewire.shared.bus import RedisBus, keys
 from posewire.shared.errors import BusUnavailable
 from posewire.shared.messages import FrameHeader
-from tests.valkey_servers import Sentinel, TcpValkey, ValkeyCluster, free_port
+from tests.valkey_servers import TcpValkey, ValkeyCluster, WatchedPair
 
 CAMERAS = ("door", "hall", "yard", "shop", "till", "gate")
 
@@ -153,35 +153,21 @@ async def test_a_server_that_is_no_cluster_is_named(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-async def watched(tmp_path: Path) -> AsyncIterator[tuple[TcpValkey, TcpValkey, Sentinel]]:
-    """A primary with a replica, and a Sentinel, which decides alone: elections take long."""
-    primary = TcpValkey(tmp_path / "primary")
-    await primary.start()
-    replica = TcpValkey(
-        tmp_path / "replica", "--replicaof", "127.0.0.1", str(primary.port),
-        "--repl-diskless-sync-delay", "0",
-    )  # fmt: skip
-    await replica.start()
-    await replica.follows()
-    sentinel = Sentinel(tmp_path / "sentinel", primary)
-    await sentinel.start()
-    await sentinel.finds_a_replica()
-    yield primary, replica, sentinel
-    await asyncio.gather(*(server.stop() for server in (primary, replica, sentinel)))
+async def watched(tmp_path: Path) -> AsyncIterator[WatchedPair]:
+    pair = WatchedPair(tmp_path)
+    await pair.start()
+    yield pair
+    await pair.stop()
 
 
-async def test_sentinels_lead_to_the_new_primary(
-    watched: tuple[TcpValkey, TcpValkey, Sentinel],
-) -> None:
-    primary, _replica, sentinel = watched
-    # The first that is asked is not there: the others know as well.
-    bus = RedisBus(f"redis+sentinel://127.0.0.1:{free_port()},127.0.0.1:{sentinel.port}/main?db=1")
+async def test_sentinels_lead_to_the_new_primary(watched: WatchedPair) -> None:
+    bus = RedisBus(watched.url)
     key = keys.frames("door")
     lease = bus.lease(keys.lease("door", "capture"), ttl_s=30)
     assert await lease.acquire()
     await lease.publish(key, header("door", 0), maxlen=64)
     epoch = bus.epoch_of(key)
-    await primary.kill()
+    await watched.primary.kill()
     with capture_logs() as logs:
 
         async def answers() -> bool:
@@ -201,10 +187,8 @@ async def test_sentinels_lead_to_the_new_primary(
     await bus.close()
 
 
-async def test_sentinels_that_watch_something_else_are_named(
-    watched: tuple[TcpValkey, TcpValkey, Sentinel],
-) -> None:
-    bus = RedisBus(f"redis+sentinel://127.0.0.1:{watched[2].port}/other")
+async def test_sentinels_that_watch_something_else_are_named(watched: WatchedPair) -> None:
+    bus = RedisBus(watched.url.replace("/main", "/other"))
     with pytest.raises(BusUnavailable, match="No master found for 'other'"):
         await bus.ping()
     await bus.close()
