@@ -38,7 +38,7 @@ def explain(url: str, error: Exception) -> BusUnavailable:
     elif isinstance(error, AuthenticationError):
         text = f"{bus} does not let us in: {said}; check user and password in bus.url"
     elif isinstance(error, NoPermissionError):
-        text = f"{bus} forbids it: {said}; give its user what docs/scaling.md lists"
+        text = f"{bus} forbids it: {said}; give its user what docs/bus.md lists"
     elif isinstance(error, OutOfMemoryError):
         text = (
             f"{bus} is full: {said}; raise its maxmemory, lower bus.frames_maxlen, or see what "

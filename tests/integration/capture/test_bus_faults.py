@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import ssl
 import subprocess
 from collections.abc import AsyncIterator, Callable
@@ -15,6 +16,7 @@ from structlog.testing import capture_logs
 
 from posewire.shared.bus import RedisBus, keys
 from posewire.shared.errors import BusUnavailable
+from tests.conftest import ROOT
 from tests.integration.capture.test_service import (
     CAMERA,
     Tracker,
@@ -23,9 +25,10 @@ from tests.integration.capture.test_service import (
     tracking,
     wait_for,
 )
-from tests.valkey_servers import TcpValkey, free_port
+from tests.valkey_servers import TcpValkey, ValkeyCluster, free_port
 
 FRAMES = 200
+BUS_PAGE = ROOT / "docs" / "bus.md"
 _USER = ("--user", "pose", "on", ">hidden", "~*", "&*", "+@all", "-@dangerous")
 _ADMIN = ("--user", "default", "off", "--user", "admin", "on", ">admin", "~*", "&*", "+@all")
 
@@ -145,6 +148,28 @@ async def test_a_user_who_may_not_ask_who_the_server_is(
     bus = RedisBus(url)
     assert await bus.memory_bytes() is None
     await bus.close()
+
+
+@pytest.mark.parametrize("clustered", [False, True], ids=["one server", "cluster"])
+async def test_the_least_rights_are_enough(
+    tmp_path: Path, new_video: Callable[..., Path], *, clustered: bool
+) -> None:
+    """docs/bus.md tells operators to give these."""
+    (rights,) = re.findall(r"^ACL SETUSER pose (.*)$", BUS_PAGE.read_text(), re.M)
+    servers = ValkeyCluster(tmp_path) if clustered else TcpValkey(tmp_path)
+    await servers.start()
+    for server in servers.nodes if isinstance(servers, ValkeyCluster) else [servers]:
+        client = server.client()
+        await client.execute_command("ACL", "SETUSER", "pose", *rights.split())
+        await client.aclose()
+    async with playing(servers.url.replace("://", "://pose:secret@"), new_video(FRAMES)) as (
+        _tracker,
+        logs,
+    ):
+        pass
+    assert reasons(logs) == []
+    assert not [entry for entry in logs if entry["event"] == "bus.info_refused"]
+    await servers.stop()
 
 
 async def test_a_user_who_may_not_write_is_told(guarded: TcpValkey) -> None:

@@ -125,6 +125,47 @@ async def test_nothing_is_appended_by_following_a_redirect(
     await lease.release()
 
 
+@pytest.mark.parametrize("all_or_none", [False, True])
+async def test_a_shard_that_is_wholly_away(
+    cluster: ValkeyCluster, bus: RedisBus, *, all_or_none: bool
+) -> None:
+    door, hall = keys.frames("door"), keys.frames("hall")
+    for key in (door, hall):
+        await bus.publish(key, header("door", 0), maxlen=64)
+    primary = await cluster.primary(door)
+    dead = [primary, cluster.replica_of(primary)]
+    assert await cluster.primary(hall) not in dead
+    for node in dead:
+        await node.kill()
+    for node in cluster.nodes:
+        if node.alive and all_or_none:
+            client = node.client()
+            await client.config_set("cluster-require-full-coverage", "yes")
+            await client.aclose()
+    for _ in range(3):
+        with pytest.raises(BusUnavailable, match=r"does not answer|refuses: CLUSTERDOWN"):
+            await bus.last(door)
+    if all_or_none:
+
+        async def down() -> bool:
+            try:
+                await bus.publish(hall, header("hall", 1), maxlen=64)
+            except BusUnavailable as error:
+                return "refuses: " in str(error) and "cluster is down" in str(error)
+            return False
+
+        await until(down)
+    else:
+        await bus.publish(hall, header("hall", 1), maxlen=64)
+    await asyncio.gather(*(node.start() for node in dead))
+    for key in (door, hall):
+
+        async def publishes(key: str = key) -> bool:
+            return bool(await bus.publish(key, header("door", 2), maxlen=64))
+
+        await until(publishes)
+
+
 async def test_a_cluster_that_comes_back_is_found(cluster: ValkeyCluster, bus: RedisBus) -> None:
     """All nodes die: those that were found are tried, and then those of bus.url."""
     key = keys.frames("door")
