@@ -124,7 +124,7 @@ class RedisBus(Bus):
         return None if data is None else decode_value(key, data)
 
     async def ttl_s(self, key: str) -> float | None:
-        left_ms = int(await self.call(self._client.pttl(key)))
+        left_ms = int(await self.call(self._client.pttl(key), key))
         return left_ms / 1000 if left_ms >= 0 else None
 
     def lease(self, key: str, *, ttl_s: float) -> Lease:
