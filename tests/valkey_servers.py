@@ -182,6 +182,28 @@ class ValkeyCluster:
         """Stop all nodes."""
         await asyncio.gather(*(node.stop() for node in self.nodes))
 
+    async def move(self, key: str, to: TcpValkey) -> None:
+        """Move the slot of ``key`` to another primary, as valkey-cli --cluster reshard does."""
+        origin = await self.primary(key)
+        clients = {node: node.client() for node in self.nodes}
+        source, target = clients[origin], clients[to]
+        slot = await source.execute_command("CLUSTER", "KEYSLOT", key)
+        ids = {
+            node: await clients[node].execute_command("CLUSTER", "MYID") for node in (origin, to)
+        }
+        await target.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", ids[origin])
+        await source.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[to])
+        await asyncio.sleep(0.2)
+        while names := await source.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 2):
+            await source.execute_command(
+                "MIGRATE", "127.0.0.1", to.port, "", 0, 5000, "KEYS", *names
+            )
+            await asyncio.sleep(0.2)  # as large keys take
+        for node in (to, origin, *(set(self.nodes[:3]) - {to, origin})):
+            await clients[node].execute_command("CLUSTER", "SETSLOT", slot, "NODE", ids[to])
+        for client in clients.values():
+            await client.aclose()
+
     async def flush(self) -> None:
         """Forget all data."""
         for node in self.nodes[:3]:

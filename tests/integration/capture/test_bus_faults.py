@@ -172,6 +172,25 @@ async def test_the_least_rights_are_enough(
     await servers.stop()
 
 
+async def test_a_slot_that_moves_to_another_shard(
+    tmp_path: Path, new_video: Callable[..., Path]
+) -> None:
+    """Key by key: for a while a camera's keys lie on two servers."""
+    cluster = ValkeyCluster(tmp_path)
+    await cluster.start()
+    key = keys.frames(CAMERA)
+    before = await cluster.primary(key)
+    after = next(node for node in cluster.nodes[:3] if node is not before)
+    async with playing(cluster.url, new_video(FRAMES)) as (tracker, logs):
+        await cluster.move(key, after)
+        reached = len(tracker.committed)
+        assert reached < FRAMES, "the video was over too early"
+        await wait_for(lambda: len(tracker.committed) > reached)
+    assert any("has moved this key to another" in reason for reason in reasons(logs))
+    assert await cluster.primary(key) is after
+    await cluster.stop()
+
+
 async def test_a_user_who_may_not_write_is_told(guarded: TcpValkey) -> None:
     admin = guarded.client(username="admin", password="admin")
     await admin.execute_command("ACL", "SETUSER", "pose", "-@scripting")
