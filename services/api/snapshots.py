@@ -47,10 +47,11 @@ class _Camera:
                 await asyncio.sleep(backoff.next_s())
 
     async def _follow(self, backoff: Backoff) -> None:
-        epoch = self._bus.epoch
-        last = await self._bus.last(keys.tracks(self._camera))
-        reader = self._bus.reader(keys.tracks(self._camera), last.id if last else START)
-        while self._bus.epoch == epoch:
+        key = keys.tracks(self._camera)
+        epoch = self._bus.epoch_of(key)
+        last = await self._bus.last(key)
+        reader = self._bus.reader(key, last.id if last else START)
+        while self._bus.epoch_of(key) == epoch:
             for entry in await reader.read(count=64, block_s=1.0):
                 if isinstance(entry.message, TrackUpdate):
                     await self._take(entry.message)

@@ -158,13 +158,14 @@ class _CameraWorker:
             task.result()  # raises what has ended it
 
     async def _follow(self) -> None:
-        epoch = self._bus.epoch
-        reader = self._bus.reader(keys.poses(self._camera), self._at.position)
+        key = keys.poses(self._camera)
+        epoch = self._bus.epoch_of(key)
+        reader = self._bus.reader(key, await self._position(key))
         while True:
             require(self._lease, self._camera)
-            if self._bus.epoch != epoch:
-                # Another server: its stream may begin anew, with ids before our position.
-                epoch, reader.position = self._bus.epoch, START
+            if self._bus.epoch_of(key) != epoch:
+                epoch = self._bus.epoch_of(key)
+                reader.position = await self._position(key)
             before = self._at
             entries = await reader.read(count=_BATCH, block_s=_AREAS_S)
             for entry in entries:
@@ -185,6 +186,22 @@ class _CameraWorker:
         while True:
             await self._tell()
             await asyncio.sleep(_HEARTBEAT_S)
+
+    async def _position(self, key: str) -> str:
+        """Return where to read on: after what was taken last, where the stream still has that.
+
+        A server that has lost it counts ids anew, perhaps below ours, and by its own clock: then
+        all that it has is read, and what is known is dropped.
+        """
+        at = self._at
+        entry = await self._bus.entry(key, at.position) if at.position != START else None
+        message = entry.message if entry is not None else None
+        there = (
+            (message.frame.session, message.frame.seq) == (at.session, at.seq)
+            if isinstance(message, PoseResult)
+            else isinstance(message, SessionEnd) and message.session == at.session and at.ended
+        )
+        return at.position if there else START
 
     async def _look_at_areas(self) -> None:
         """Put zones into force that were drawn in the meantime."""

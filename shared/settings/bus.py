@@ -5,18 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from posewire.shared.bus.address import parse
 from posewire.shared.settings._base import Section
 from posewire.shared.settings._secrets import with_password
 
 
 class BusSettings(Section):
-    """The message bus: Redis >= 6.2 or Valkey."""
+    """The message bus: Redis >= 6.2 or Valkey; one server, a cluster, or found by Sentinels."""
 
     url: str | None = Field(
         None,
-        description="redis://, rediss:// or unix:// URL. Without one, demo and up start a server.",
+        description="redis://host, redis+cluster://host1,host2 or "
+        "redis+sentinel://host1,host2/service, each also as rediss for TLS; or unix:///path. "
+        "Without one, demo and up start a server.",
         examples=["redis://localhost:6379/0"],
     )
     frames_maxlen: int = Field(
@@ -43,6 +46,13 @@ class BusSettings(Section):
         description="Seconds after which a dead worker's cameras are taken over. Lower is sooner, "
         "but a worker that stalls for longer loses its cameras.",
     )
+
+    @field_validator("url")
+    @classmethod
+    def _url_is_understood(cls, url: str | None) -> str | None:
+        if url is not None:
+            parse(url)
+        return url
 
     @model_validator(mode="after")
     def _window_fits(self) -> BusSettings:

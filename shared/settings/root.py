@@ -191,7 +191,8 @@ def _explain(error: ValidationError, path: Path | None) -> str:
             lines.append(f"unknown key {where}{_hint(str(problem['loc'][-1]), siblings)}")
         else:
             got = problem.get("input")
-            secret = problem["loc"][-1:] == ("secret",)
+            # A URL that cannot be read may hold its password anywhere.
+            secret = problem["loc"][-1:] == ("secret",) or problem["loc"] == ("bus", "url")
             hidden = secret or isinstance(got, (dict, BaseModel))
             shown = "" if hidden else f" (got {redact(repr(got))})"
             lines.append(f"{where + ': ' if where else ''}{problem['msg']}{shown}")
