@@ -55,7 +55,7 @@ def run(
             "POSEWIRE_DATABASE__URL=postgresql://localhost/posewire"
         )
     # Before the event loop: importing takes a second or more, in which no signal would be heard.
-    module = importlib.import_module(f"services.{service}.service")
+    module = importlib.import_module(f"posewire.{service}.service")
     asyncio.run(until_stopped(_serve(module, service, settings, settings.bus.url)))
 
 

@@ -47,7 +47,7 @@ def test_help_is_quick_and_complete(tmp_path: Path) -> None:
 
 def test_no_heavy_import_before_it_is_needed(tmp_path: Path) -> None:
     code = (
-        "import sys, posewire.launcher.cli, services.launcher.commands.config\n"
+        "import sys, posewire.launcher.cli, posewire.launcher.commands.config\n"
         "print([m for m in ('cv2', 'openvino', 'av', 'scipy', 'fastapi') if m in sys.modules])"
     )
     done = subprocess.run(
