@@ -336,7 +336,3 @@ def config_schema() -> None:
 def main() -> None:
     """Entry point of the command."""
     app()
-
-
-if __name__ == "__main__":
-    main()

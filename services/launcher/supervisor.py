@@ -11,7 +11,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import structlog
 
 from posewire.launcher.embedded import EmbeddedPostgres, EmbeddedValkey, die_with_parent
 from posewire.shared.backoff import Backoff
+from posewire.shared.python import module_command
 from posewire.shared.worker import cancel
 
 _log = structlog.get_logger(__name__)
@@ -133,5 +133,4 @@ async def _revive(server: Server, on_death: Callable[[str, int, str], None]) -> 
 
 def service_command(service: str, settings_file: Path) -> list[str]:
     """Return the command of a service as a child process."""
-    module = "posewire.launcher.cli"
-    return [sys.executable, "-m", module, "run", service, "--config", str(settings_file)]
+    return module_command("posewire", "run", service, "--config", str(settings_file))

@@ -20,7 +20,7 @@ import pytest
 from posewire.launcher.embedded import EmbeddedPostgres, EmbeddedValkey
 
 ROOT = Path(__file__).resolve().parents[2]
-POSEWIRE = [sys.executable, "-m", "posewire.launcher.cli"]
+POSEWIRE = [sys.executable, "-m", "posewire"]
 _ONE_CAMERA = """
 [sources.video]
 url = "{video}"

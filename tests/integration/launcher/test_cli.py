@@ -21,7 +21,7 @@ CLIP = ROOT / "services" / "launcher" / "assets" / "people.mp4"
 
 def posewire(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "posewire.launcher.cli", *arguments],
+        [sys.executable, "-m", "posewire", *arguments],
         cwd=cwd,
         env=os.environ | {"COLUMNS": "120"} | environment,
         capture_output=True,

@@ -176,7 +176,7 @@ async def test_a_service_tells_its_manager(
     with log.open("wb") as stderr:
         status = os.fstat(stderr.fileno())
         process = subprocess.Popen(
-            [sys.executable, "-m", "posewire.launcher.cli", "run", "capture", "--camera", "yard"],
+            [sys.executable, "-m", "posewire", "run", "capture", "--camera", "yard"],
             cwd=tmp_path, stderr=stderr,
             env=os.environ | {
                 "NOTIFY_SOCKET": manager.address,
