@@ -16,7 +16,7 @@ import pytest
 from posewire.launcher.writers import EVENT_COLUMNS, ZONE_COLUMNS
 
 ROOT = Path(__file__).resolve().parents[3]
-CLIP = ROOT / "services" / "launcher" / "assets" / "people.mp4"
+CLIP = ROOT / "services" / "capture" / "assets" / "people.mp4"
 
 
 def posewire(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
