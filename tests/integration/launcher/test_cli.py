@@ -56,6 +56,17 @@ def test_no_heavy_import_before_it_is_needed(tmp_path: Path) -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_variables_that_are_no_settings_are_told_and_ignored(tmp_path: Path) -> None:
+    done = posewire(
+        "config", "check", cwd=tmp_path, POSEWIRE_PORT="127.0.0.1:8000", POSEWIRE_BUS_URL="x"
+    )
+    assert done.returncode == 0
+    assert done.stderr.splitlines() == [
+        "posewire: the environment variable POSEWIRE_BUS_URL is not a setting and is ignored; "
+        "did you mean POSEWIRE_BUS__URL?"
+    ]
+
+
 def test_config_check_and_schema(tmp_path: Path) -> None:
     good = posewire("config", "check", cwd=tmp_path)
     assert good.returncode == 0
