@@ -22,7 +22,8 @@ from prometheus_client import Gauge
 
 from posewire.shared.bus import Bus, Lease, keys
 from posewire.shared.errors import BusUnavailable
-from posewire.shared.worker import cancel
+from posewire.shared.messages import Message
+from posewire.shared.tasks import cancel
 
 _log = structlog.get_logger(__name__)
 _cameras = Gauge("posewire_worker_cameras", "Cameras that this worker holds", ["role"])
@@ -112,6 +113,14 @@ class _SharedLease(Lease):
     def held(self) -> bool:
         return self._lease.held and not self._given_up
 
+    @property
+    def term(self) -> int:
+        return self._lease.term
+
+    @property
+    def owner(self) -> str:
+        return self._lease.owner
+
     def give_up(self) -> None:
         """Let the work on this camera end; another worker has room for it."""
         self._given_up = True
@@ -129,5 +138,15 @@ class _SharedLease(Lease):
 
     async def release(self) -> None:
         # Given back before the room is free: nobody here may take it again in between.
-        await self._lease.release()
-        self._fleet.drop(self)
+        try:
+            await self._lease.release()
+        finally:
+            self._fleet.drop(self)
+
+    async def publish(
+        self, key: str, message: Message, *, maxlen: int, payload: bytes | None = None
+    ) -> str:
+        return await self._lease.publish(key, message, maxlen=maxlen, payload=payload)
+
+    async def put(self, key: str, message: Message, *, ttl_s: float | None = None) -> None:
+        await self._lease.put(key, message, ttl_s=ttl_s)

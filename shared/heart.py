@@ -23,7 +23,7 @@ import structlog
 
 from posewire.shared.errors import BusUnavailable
 from posewire.shared.systemd import Notifier
-from posewire.shared.worker import cancel
+from posewire.shared.tasks import cancel
 
 _log = structlog.get_logger(__name__)
 Ping = Callable[[], Awaitable[None]]

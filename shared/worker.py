@@ -10,13 +10,13 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from typing import Any
 
 import structlog
 
 from posewire.shared.backoff import Backoff
 from posewire.shared.bus import Lease
 from posewire.shared.errors import BusUnavailable, LeaseLost, StoreUnavailable
+from posewire.shared.tasks import cancel
 
 _log = structlog.get_logger(__name__)
 _ASK_S = 0.5
@@ -44,19 +44,6 @@ async def run_cameras(
         await cancel(tasks)
     for task in done:
         task.result()  # raises what has ended the task
-
-
-async def cancel(tasks: Iterable[asyncio.Future[Any]]) -> None:
-    """Cancel tasks and wait until all have ended; never raises what they end with.
-
-    Asks again until they obey: before Python 3.12, wait_for (also within libraries) swallows a
-    cancellation that comes together with what it waits for.
-    """
-    pending = {task for task in tasks if not task.done()}
-    while pending:
-        for task in pending:
-            task.cancel()
-        _done, pending = await asyncio.wait(pending, timeout=0.3)
 
 
 async def _keep_serving(

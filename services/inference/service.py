@@ -23,7 +23,8 @@ from posewire.shared.fleet import Fleet
 from posewire.shared.heart import Heart
 from posewire.shared.messages import FrameHeader, PoseResult, Progress, SessionEnd
 from posewire.shared.settings import Settings
-from posewire.shared.worker import cancel, holding, require, run_cameras
+from posewire.shared.tasks import cancel
+from posewire.shared.worker import holding, require, run_cameras
 
 _log = structlog.get_logger(__name__)
 _frames = Counter("posewire_inference_frames_total", "Frames examined", ["camera"])

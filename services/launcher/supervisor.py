@@ -19,7 +19,7 @@ import structlog
 from posewire.launcher.embedded import EmbeddedPostgres, EmbeddedValkey, die_with_parent
 from posewire.shared.backoff import Backoff
 from posewire.shared.python import module_command
-from posewire.shared.worker import cancel
+from posewire.shared.tasks import cancel
 
 _log = structlog.get_logger(__name__)
 _GRACE_S = 2.0

@@ -2,7 +2,6 @@
 
 from posewire.shared.bus import keys
 from posewire.shared.bus.base import START, Bus, Entry, Lease, Reader
-from posewire.shared.bus.memory import MemoryBus
 from posewire.shared.bus.redis import RedisBus
 
-__all__ = ["START", "Bus", "Entry", "Lease", "MemoryBus", "Reader", "RedisBus", "keys"]
+__all__ = ["START", "Bus", "Entry", "Lease", "Reader", "RedisBus", "keys"]

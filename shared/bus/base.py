@@ -14,7 +14,7 @@ from typing import Protocol
 import structlog
 from prometheus_client import Counter
 
-from posewire.shared.errors import MessageError
+from posewire.shared.errors import LeaseLost, MessageError
 from posewire.shared.messages import Message, decode
 
 START = "0-0"
@@ -58,17 +58,42 @@ class Reader(Protocol):
 
 
 class Lease(Protocol):
-    """The right to work on a camera, kept alive in the background until it is released or lost."""
+    """The right to work on a camera, kept alive in the background until it is released or lost.
+
+    What its holder writes goes through it: the server writes nothing for a worker whose lease
+    another one has, or has had since. A lease that ran out, or that a restarted server does not
+    know, is taken anew as long as nobody else has had it.
+    """
 
     @property
     def held(self) -> bool:
-        """Whether it is ours still; once False it stays so."""
+        """Whether it is ours for certain at this moment."""
+
+    @property
+    def term(self) -> int:
+        """Number of this holding: higher than every one before on the same camera and role."""
+
+    @property
+    def owner(self) -> str:
+        """Host and process that hold it, as far as ``acquire`` has found out."""
 
     async def acquire(self) -> bool:
         """Try once; return whether it is ours now. Raises BusUnavailable."""
 
     async def release(self) -> None:
-        """Give it back; never raises."""
+        """Give it back, whoever cancels meanwhile; raises nothing but such a cancellation."""
+
+    async def publish(
+        self, key: str, message: Message, *, maxlen: int, payload: bytes | None = None
+    ) -> str:
+        """Append to a stream of the same camera as ``Bus.publish`` does, if the lease is ours.
+
+        Raises BusUnavailable, also where the lease had to be taken anew: nothing was written.
+        Raises LeaseLost where another worker has the lease or has had it.
+        """
+
+    async def put(self, key: str, message: Message, *, ttl_s: float | None = None) -> None:
+        """Set a value of the same camera, if the lease is ours; raises as ``publish`` does."""
 
 
 class Bus(Protocol):
@@ -81,7 +106,10 @@ class Bus(Protocol):
     async def publish(
         self, key: str, message: Message, *, maxlen: int, payload: bytes | None = None
     ) -> str:
-        """Append to a stream, trim it to ``maxlen`` entries, return the new entry's id."""
+        """Append to a stream, trim it to ``maxlen`` entries, return the new entry's id.
+
+        For those who hold no lease; who holds one publishes through it.
+        """
 
     def reader(self, key: str, position: str = START) -> Reader:
         """Return a reader of the stream ``key`` that starts after ``position``."""
@@ -95,14 +123,22 @@ class Bus(Protocol):
     async def length(self, key: str) -> int:
         """Return how many entries a stream holds."""
 
-    async def put(self, key: str, message: Message, *, ttl_s: float | None = None) -> None:
-        """Set a value, which vanishes after ``ttl_s`` unless it is set again."""
+    async def put(
+        self, key: str, message: Message, *, ttl_s: float | None = None, absent: bool = False
+    ) -> None:
+        """Set a value, which vanishes after ``ttl_s`` unless it is set again.
+
+        ``absent``: only where there is none.
+        """
 
     async def get(self, key: str) -> Message | None:
         """Return a value, None where there is none or it cannot be decoded."""
 
     def lease(self, key: str, *, ttl_s: float) -> Lease:
         """Return a lease that others can take ``ttl_s`` after this process stopped renewing it."""
+
+    async def term(self, lease_key: str) -> int:
+        """Return the newest term of a lease, 0 where the server knows of none."""
 
     async def beat(self, key: str, member: str, *, ttl_s: float) -> int:
         """Say that ``member`` lives for ``ttl_s`` more; return how many of ``key`` live."""
@@ -135,6 +171,11 @@ def decode_entry(
             _warned.add(cause)
             _log.warning("bus.undecodable", key=key, entry=entry_id, error=str(error))
         return None
+
+
+def no_lease(key: str) -> LeaseLost:
+    """Return the error for a worker that does not hold the lease ``key``."""
+    return LeaseLost(f"the lease {key} is not held any more; another worker may have it")
 
 
 def block_ms(block_s: float) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Awaitable
 from typing import Any, TypeVar
@@ -14,7 +13,6 @@ from redis.backoff import NoBackoff
 from redis.exceptions import (
     BusyLoadingError,
     InvalidResponse,
-    LockError,
     RedisError,
     ResponseError,
 )
@@ -31,6 +29,7 @@ from posewire.shared.bus.base import (
     decode_entry,
     undecodable,
 )
+from posewire.shared.bus.lease import MESSAGE, PAYLOAD, LeaseScripts, RedisLease, term_key
 from posewire.shared.errors import BusUnavailable, MessageError
 from posewire.shared.messages import Message, decode, encode
 from posewire.shared.redact import redact
@@ -46,7 +45,6 @@ redis.call('PEXPIRE', KEYS[1], ARGV[2])
 return redis.call('ZCARD', KEYS[1])
 """
 _T = TypeVar("_T")
-_MESSAGE, _PAYLOAD = b"m", b"j"
 _AWAY = (RedisConnectionError, RedisTimeoutError, BusyLoadingError, OSError)
 
 
@@ -69,6 +67,7 @@ class RedisBus(Bus):
             retry=Retry(NoBackoff(), 0),
             redis_connect_func=self._on_connect,
         )
+        self._lease_scripts = LeaseScripts(self._client)
 
     @property
     def epoch(self) -> int:
@@ -106,9 +105,9 @@ class RedisBus(Bus):
     async def publish(
         self, key: str, message: Message, *, maxlen: int, payload: bytes | None = None
     ) -> str:
-        fields: dict[Any, Any] = {_MESSAGE: encode(message)}
+        fields: dict[Any, Any] = {MESSAGE: encode(message)}
         if payload is not None:
-            fields[_PAYLOAD] = payload
+            fields[PAYLOAD] = payload
         entry_id = await self.call(
             self._client.xadd(key, fields, maxlen=maxlen, approximate=maxlen > 256)
         )
@@ -133,9 +132,11 @@ class RedisBus(Bus):
     async def length(self, key: str) -> int:
         return int(await self.call(self._client.xlen(key)))
 
-    async def put(self, key: str, message: Message, *, ttl_s: float | None = None) -> None:
+    async def put(
+        self, key: str, message: Message, *, ttl_s: float | None = None, absent: bool = False
+    ) -> None:
         ttl_ms = None if ttl_s is None else max(1, round(ttl_s * 1000))
-        await self.call(self._client.set(key, encode(message), px=ttl_ms))
+        await self.call(self._client.set(key, encode(message), px=ttl_ms, nx=absent))
 
     async def get(self, key: str) -> Message | None:
         data: Any = await self.call(self._client.get(key))
@@ -146,7 +147,12 @@ class RedisBus(Bus):
             return None
 
     def lease(self, key: str, *, ttl_s: float) -> Lease:
-        return _RedisLease(self, self._client, key, ttl_s)
+        return RedisLease(self.call, self._lease_scripts, key, ttl_s)
+
+    async def term(self, lease_key: str) -> int:
+        # redis-py types hashes for both of its clients at once.
+        found: Any = await self.call(self._client.hget(term_key(lease_key), "term"))
+        return int(found or 0)
 
     async def beat(self, key: str, member: str, *, ttl_s: float) -> int:
         ttl_ms = max(1, round(ttl_s * 1000))
@@ -184,69 +190,19 @@ class _RedisReader(Reader):
         return entries
 
     async def newest(self, *, block_s: float = 1.0) -> Entry | None:
-        first = await self._bus.call(
-            self._client.xread({self._key: self.position}, count=1, block=block_ms(block_s))
+        # What is there is fetched once; where nothing is, the next one to come is the newest.
+        found = await self._bus.call(
+            self._client.xrevrange(self._key, min=f"({self.position}", count=1)
         )
-        if not (waiting := _stream_entries(first)):
+        if not found:
+            arrived = await self._bus.call(
+                self._client.xread({self._key: self.position}, count=1, block=block_ms(block_s))
+            )
+            found = _stream_entries(arrived)
+        if not found:
             return None
-        after = self.position
-        newest = await self._bus.call(self._client.xrevrange(self._key, min=f"({after}", count=1))
-        raw = newest[0] if newest else waiting[-1]
-        self.position = _text(raw[0])
-        return _entry(self._key, raw)
-
-
-class _RedisLease(Lease):
-    """redis-py's Lock, renewed every third of its time to live."""
-
-    def __init__(self, bus: RedisBus, client: Any, key: str, ttl_s: float) -> None:
-        self._bus = bus
-        self._key = key
-        self._ttl_s = ttl_s
-        self._lock = client.lock(key, timeout=ttl_s, thread_local=False)
-        self._renewal: asyncio.Task[None] | None = None
-        self._held = False
-        self._valid_until = 0.0
-
-    @property
-    def held(self) -> bool:
-        # A process that slept through its lease must not believe in it before the renewal ran.
-        return self._held and asyncio.get_running_loop().time() < self._valid_until
-
-    async def acquire(self) -> bool:
-        asked = asyncio.get_running_loop().time()
-        self._held = bool(await self._bus.call(self._lock.acquire(blocking=False)))
-        if self._held:
-            self._valid_until = asked + self._ttl_s
-            self._renewal = asyncio.create_task(self._renew(), name=f"lease {self._key}")
-        return self._held
-
-    async def _renew(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            await asyncio.sleep(self._ttl_s / 3)
-            asked = loop.time()
-            try:
-                await self._bus.call(self._lock.extend(self._ttl_s, replace_ttl=True))
-            except BusUnavailable:
-                continue  # ``held`` turns False by itself when the time is over
-            except LockError:
-                self._held = False
-                _log.warning("bus.lease_lost", key=self._key)
-                return
-            self._valid_until = asked + self._ttl_s
-
-    async def release(self) -> None:
-        if self._renewal is not None:
-            while not self._renewal.done():
-                # Again where it is swallowed, as wait_for does before Python 3.12.
-                self._renewal.cancel()
-                await asyncio.wait({self._renewal}, timeout=0.3)
-            self._renewal = None
-        if self._held:
-            self._held = False
-            with contextlib.suppress(RedisError, OSError):
-                await self._lock.release()
+        self.position = _text(found[0][0])
+        return _entry(self._key, found[0])
 
 
 def _text(entry_id: Any) -> str:
@@ -267,4 +223,4 @@ def _stream_entries(found: Any) -> list[Any]:
 
 def _entry(key: str, raw: Any) -> Entry | None:
     entry_id, fields = _text(raw[0]), raw[1] or {}
-    return decode_entry(key, entry_id, fields.get(_MESSAGE), fields.get(_PAYLOAD))
+    return decode_entry(key, entry_id, fields.get(MESSAGE), fields.get(PAYLOAD))

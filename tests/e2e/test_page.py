@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from posewire.api import service
-from posewire.shared.bus import MemoryBus, keys
+from posewire.shared.bus import keys
 from posewire.shared.messages import (
     CameraState,
     Control,
@@ -27,6 +27,7 @@ from posewire.shared.messages import (
     TrackUpdate,
 )
 from posewire.shared.settings import Settings
+from tests.memory_bus import MemoryBus
 
 if TYPE_CHECKING:
     from playwright.async_api import Page

@@ -27,8 +27,9 @@ from posewire.launcher.supervisor import Child, Server, Supervisor, service_comm
 from posewire.shared.bus import RedisBus
 from posewire.shared.errors import ConfigError
 from posewire.shared.settings import Settings
+from posewire.shared.tasks import cancel
 from posewire.shared.telemetry import configure_logging
-from posewire.shared.worker import cancel, until_stopped
+from posewire.shared.worker import until_stopped
 
 _PLAIN_EVERY_S = 5.0
 _console = Console(highlight=False)

@@ -19,7 +19,7 @@ from posewire.shared.errors import StoreUnavailable
 from posewire.shared.messages import Event
 from posewire.shared.redact import redact
 from posewire.shared.settings import DatabaseSettings, Settings
-from posewire.shared.worker import cancel
+from posewire.shared.tasks import cancel
 from posewire.tracker.integrations.destination import Destination, Gone, Undelivered
 from posewire.tracker.store.outbox import Delivery, Outbox
 

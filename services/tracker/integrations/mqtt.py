@@ -14,7 +14,7 @@ import aiomqtt
 
 from posewire.shared.errors import StoreUnavailable
 from posewire.shared.settings import MqttSettings
-from posewire.shared.worker import cancel
+from posewire.shared.tasks import cancel
 from posewire.tracker.integrations.destination import Undelivered
 from posewire.tracker.integrations.home_assistant import Topics, device
 from posewire.tracker.integrations.payload import event_data

@@ -19,9 +19,10 @@ import pytest
 
 from posewire.api import service
 from posewire.launcher.embedded import EmbeddedPostgres, EmbeddedValkey
-from posewire.shared.bus import Bus, MemoryBus, keys
+from posewire.shared.bus import Bus, keys
 from posewire.shared.messages import CameraState, FrameHeader, TrackedPerson, TrackUpdate
 from posewire.shared.settings import Settings
+from tests.memory_bus import MemoryBus
 
 
 async def kill(server: EmbeddedValkey | EmbeddedPostgres) -> None:

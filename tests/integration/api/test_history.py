@@ -17,9 +17,9 @@ import pytest
 
 from posewire.api.app import create_app
 from posewire.launcher.embedded import EmbeddedPostgres
-from posewire.shared.bus import MemoryBus
 from posewire.tracker.store.migrate import migrate
 from tests.integration.api.conftest import kill, settings
+from tests.memory_bus import MemoryBus
 
 START = datetime(2026, 3, 1, 9, 0, tzinfo=timezone.utc)
 

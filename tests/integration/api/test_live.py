@@ -16,9 +16,10 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from posewire.api import service
 from posewire.launcher.embedded import EmbeddedValkey
-from posewire.shared.bus import MemoryBus, RedisBus
+from posewire.shared.bus import RedisBus
 from posewire.shared.errors import ConfigError
 from tests.integration.api.conftest import Camera, Serve, kill, settings
+from tests.memory_bus import MemoryBus
 
 
 def live(url: str, camera: str = "main", *, frames: bool = False, **options: object) -> connect:

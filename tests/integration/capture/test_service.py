@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from posewire.capture import service
 from posewire.launcher.embedded import EmbeddedValkey
-from posewire.shared.bus import START, Bus, MemoryBus, RedisBus, keys
+from posewire.shared.bus import START, Bus, RedisBus, keys
 from posewire.shared.errors import BusUnavailable
 from posewire.shared.messages import (
     CameraState,
@@ -26,6 +26,7 @@ from posewire.shared.messages import (
 )
 from posewire.shared.settings import Settings
 from tests.integration.capture.conftest import MjpegServer, number_in, numbered
+from tests.memory_bus import MemoryBus
 
 Video = Callable[..., Path]
 CAMERA = "main"

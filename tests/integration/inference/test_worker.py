@@ -10,10 +10,11 @@ import pytest
 from posewire.inference.finder import Prior
 from posewire.inference.service import serve
 from posewire.inference.watch import Findings
-from posewire.shared.bus import Lease, MemoryBus, keys
+from posewire.shared.bus import Lease, keys
 from posewire.shared.messages import FrameHeader, Person, Policy, PoseResult, Progress, SessionEnd
 from posewire.shared.settings import Settings
 from posewire.shared.worker import run_cameras
+from tests.memory_bus import MemoryBus
 
 FRAMES = keys.frames("door")
 POSES = keys.poses("door")

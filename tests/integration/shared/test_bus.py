@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator
 
 import pytest
 import redis.asyncio as aioredis
 
 from posewire.launcher.embedded import EmbeddedValkey
-from posewire.shared.bus import START, Bus, MemoryBus, RedisBus, keys
-from posewire.shared.errors import BusUnavailable
+from posewire.shared.bus import START, Bus, Lease, RedisBus, keys
+from posewire.shared.errors import BusUnavailable, LeaseLost
 from posewire.shared.messages import FrameHeader, Progress
+from posewire.shared.tasks import cancel
+from posewire.shared.worker import holding
+from tests.memory_bus import MemoryBus
 
 KEY = keys.frames("door")
 
@@ -102,6 +106,167 @@ async def test_only_one_holds_a_lease(bus: Bus) -> None:
     await one.release()
     assert await two.acquire()
     await two.release()
+
+
+def freeze(lease: Lease) -> None:
+    """Stop renewing, as a process does that is stopped or has hung."""
+    lease._renewal.cancel()  # type: ignore[attr-defined]
+
+
+async def test_who_has_lost_the_lease_writes_nothing(bus: Bus) -> None:
+    """A worker that slept through its lease comes back while another works on the camera."""
+    key, value = keys.lease("door", "inference"), keys.progress("door")
+    sleeper, heir = (bus.lease(key, ttl_s=ttl) for ttl in (0.2, 5))
+    assert await sleeper.acquire()
+    freeze(sleeper)
+    await sleeper.publish(KEY, header(0), maxlen=10)
+    await asyncio.sleep(0.25)
+    assert await heir.acquire()
+    for refused in (
+        sleeper.publish(KEY, header(1), maxlen=10, payload=b"late"),
+        sleeper.put(value, Progress(camera="door", session="s", seq=1)),
+        sleeper.publish(KEY, header(2), maxlen=10),
+    ):
+        with pytest.raises(LeaseLost, match="not held any more"):
+            await refused
+    await heir.publish(KEY, header(3), maxlen=10, payload=b"mine")
+    await heir.put(value, Progress(camera="door", session="s", seq=3))
+    entries = await bus.reader(KEY).read()
+    assert [e.message for e in entries] == [header(0), header(3)]
+    assert entries[1].payload == b"mine"
+    assert await bus.get(value) == Progress(camera="door", session="s", seq=3)
+    assert (sleeper.term, heir.term, await bus.term(key)) == (1, 2, 2)
+    await sleeper.release()
+    assert heir.held
+    await heir.publish(KEY, header(4), maxlen=10)  # it was not the sleeper's to give back
+    await heir.release()
+
+
+async def test_nobody_goes_on_after_another_has_had_the_lease(bus: Bus) -> None:
+    """What the other one has published meanwhile, this one does not know."""
+    key = keys.lease("door", "inference")
+    sleeper, other = (bus.lease(key, ttl_s=ttl) for ttl in (0.2, 5))
+    assert await sleeper.acquire()
+    freeze(sleeper)
+    await asyncio.sleep(0.25)
+    assert await other.acquire()
+    await other.release()
+    with pytest.raises(LeaseLost):
+        await sleeper.publish(KEY, header(1), maxlen=10)
+    assert await bus.length(KEY) == 0
+    await sleeper.release()
+
+
+async def test_a_lease_that_nobody_else_has_had_is_taken_anew(bus: Bus) -> None:
+    lease = bus.lease(keys.lease("door", "capture"), ttl_s=0.2)
+    assert await lease.acquire()
+    freeze(lease)
+    await asyncio.sleep(0.25)
+    assert [lease.held, lease.term] == [False, 1]
+    with pytest.raises(BusUnavailable, match="taken anew"):  # nothing is written unlooked
+        await lease.publish(KEY, header(0), maxlen=10)
+    assert await bus.length(KEY) == 0
+    await lease.publish(KEY, header(1), maxlen=10)
+    assert [lease.held, lease.term] == [True, 2]
+    await lease.release()
+
+
+async def test_terms_grow_from_holder_to_holder(bus: Bus) -> None:
+    key = keys.lease("door", "tracker")
+    assert await bus.term(key) == 0
+    for term in (1, 2, 3):
+        lease = bus.lease(key, ttl_s=5)
+        assert await lease.acquire()
+        assert (lease.term, await bus.term(key)) == (term, term)
+        await lease.release()
+    never = bus.lease(key, ttl_s=5)
+    with pytest.raises(LeaseLost):
+        await never.publish(KEY, header(0), maxlen=10)
+
+
+async def test_who_waits_is_told_who_holds_the_lease(valkey_url: str) -> None:
+    bus = RedisBus(valkey_url)
+    one, two = (bus.lease(keys.lease("door", "capture"), ttl_s=5) for _ in range(2))
+    assert await one.acquire()
+    assert not await two.acquire()
+    assert two.owner == one.owner == f"{socket.gethostname()}, process {os.getpid()}"
+    await one.release()
+    await bus.close()
+
+
+async def test_a_server_that_came_back_empty_gives_the_lease_back(valkey: EmbeddedValkey) -> None:
+    """The holder goes on with a higher term; what it wrote unlooked is not there."""
+    bus = RedisBus(valkey.url)
+    lease = bus.lease(keys.lease("door", "capture"), ttl_s=30)
+    assert await lease.acquire()
+    await lease.publish(KEY, header(0), maxlen=10)
+    await valkey.stop()
+    with pytest.raises(BusUnavailable):
+        await lease.publish(KEY, header(1), maxlen=10)
+    await valkey.start()
+    with pytest.raises(BusUnavailable, match="taken anew"):
+        await lease.publish(KEY, header(2), maxlen=10)
+    await lease.publish(KEY, header(3), maxlen=10)
+    assert [e.message for e in await bus.reader(KEY).read()] == [header(3)]
+    assert (lease.term, await bus.term(keys.lease("door", "capture"))) == (2, 2)
+    await lease.release()
+    await bus.close()
+
+
+async def test_whoever_is_cancelled_gives_the_lease_back(bus: Bus) -> None:
+    """Cancelled again while it does so, as an impatient supervisor would."""
+    key = keys.lease("door", "tracker")
+    held = asyncio.Event()
+
+    async def work() -> None:
+        async with holding(bus.lease(key, ttl_s=30)):
+            held.set()
+            await asyncio.sleep(60)
+
+    task = asyncio.create_task(work())
+    await held.wait()
+    await cancel([task], again_s=0.0001)
+    other = bus.lease(key, ttl_s=5)
+    assert await other.acquire()
+    await other.release()
+
+
+async def test_a_value_that_is_there_may_be_left_alone(bus: Bus) -> None:
+    key = keys.progress("door")
+    first, second = (Progress(camera="door", session="s", seq=seq) for seq in (1, 2))
+    await bus.put(key, first, ttl_s=0.2, absent=True)
+    await bus.put(key, second, ttl_s=5, absent=True)
+    assert await bus.get(key) == first
+    await asyncio.sleep(0.25)
+    await bus.put(key, second, ttl_s=5, absent=True)
+    assert await bus.get(key) == second
+
+
+async def test_the_newest_picture_is_fetched_once(valkey_url: str) -> None:
+    bus, raw = RedisBus(valkey_url), aioredis.Redis.from_url(valkey_url)
+    picture = bytes(200_000)
+    reader = bus.reader(KEY)
+
+    async def cost() -> float:
+        """Return how many pictures the server has sent for one call."""
+        before = (await raw.info("stats"))["total_net_output_bytes"]
+        newest = await reader.newest()
+        sent = (await raw.info("stats"))["total_net_output_bytes"] - before
+        assert newest is not None
+        assert newest.payload == picture
+        return float(sent / len(picture))
+
+    await bus.publish(KEY, header(0), maxlen=10, payload=picture)
+    assert await cost() < 1.1
+    for seq in (1, 2, 3):
+        await bus.publish(KEY, header(seq), maxlen=10, payload=picture)
+    assert await cost() < 1.1
+    waiting = asyncio.create_task(cost())
+    await asyncio.sleep(0.05)
+    await bus.publish(KEY, header(4), maxlen=10, payload=picture)
+    assert await waiting < 1.1
+    await raw.aclose()
+    await bus.close()
 
 
 async def test_junk_is_dropped_and_the_rest_arrives(valkey_url: str) -> None:

@@ -14,11 +14,12 @@ from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
-from posewire.shared.bus import MemoryBus, RedisBus, keys
+from posewire.shared.bus import RedisBus, keys
 from posewire.shared.messages import FrameHeader, Progress
 from posewire.shared.settings import DatabaseSettings, Settings
 from posewire.tracker.service import run
 from tests.integration.tracker.test_store import END, EXPECTED, SCENE, event_ids
+from tests.memory_bus import MemoryBus
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 

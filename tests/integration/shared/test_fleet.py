@@ -9,10 +9,11 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from posewire.shared.bus import Bus, MemoryBus, RedisBus, keys
+from posewire.shared.bus import Bus, RedisBus, keys
 from posewire.shared.fleet import Fleet
 from posewire.shared.worker import holding, require, run_cameras
 from tests.conftest import ROOT
+from tests.memory_bus import MemoryBus
 
 CAMERAS = ["a", "b", "c", "d", "e"]
 TTL_S = 0.6

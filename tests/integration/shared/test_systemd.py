@@ -16,12 +16,13 @@ import pytest
 
 from posewire.inference.service import serve
 from posewire.inference.stall import Stall
-from posewire.shared.bus import MemoryBus, keys
+from posewire.shared.bus import keys
 from posewire.shared.errors import BusUnavailable
 from posewire.shared.heart import Heart
 from posewire.shared.messages import FrameHeader
 from posewire.shared.settings import Settings
 from posewire.shared.systemd import Notifier, watchdog_s, writes_to_journal
+from tests.memory_bus import MemoryBus
 
 
 class Manager:

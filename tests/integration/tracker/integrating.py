@@ -14,10 +14,10 @@ from typing import Any
 import aiomqtt
 import pytest
 
-from posewire.shared.bus import MemoryBus
 from posewire.shared.settings import Settings
 from posewire.tracker.service import run
 from tests.e2e.test_page_system import free_port
+from tests.memory_bus import MemoryBus
 
 NewSettings = Callable[..., Settings]
 

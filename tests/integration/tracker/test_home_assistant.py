@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from posewire.shared.bus import MemoryBus
 from tests.e2e.test_page_system import free_port
 from tests.integration.tracker.integrating import Broker, NewSettings, mqtt, tracking, until
 from tests.integration.tracker.test_store import END, SCENE, feed
+from tests.memory_bus import MemoryBus
 from tests.unit.tracker.scenes import events_of
 
 ROOT = Path(__file__).parents[3]

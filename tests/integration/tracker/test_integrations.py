@@ -16,10 +16,11 @@ import pytest
 from prometheus_client import REGISTRY
 from standardwebhooks.webhooks import Webhook as Verifier
 
-from posewire.shared.bus import MemoryBus, keys
+from posewire.shared.bus import keys
 from posewire.shared.settings import Settings
 from tests.integration.tracker.integrating import Broker, NewSettings, mqtt, tracking, until
 from tests.integration.tracker.test_store import END, EXPECTED, SCENE, feed
+from tests.memory_bus import MemoryBus
 from tests.unit.tracker.scenes import events_of
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

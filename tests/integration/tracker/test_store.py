@@ -9,12 +9,13 @@ import asyncpg
 import pytest
 
 from posewire.launcher.embedded import EmbeddedPostgres
-from posewire.shared.bus import MemoryBus, keys
+from posewire.shared.bus import keys
 from posewire.shared.errors import LeaseLost, StoreError, StoreUnavailable
 from posewire.shared.messages import Event, PoseResult, Progress, SessionEnd, TrackUpdate
 from posewire.shared.settings import Areas, DatabaseSettings, Settings
 from posewire.tracker.service import run, serve
 from posewire.tracker.store import Checkpoint, Rows, Store
+from tests.memory_bus import MemoryBus
 from tests.unit.tracker.scenes import end_of, events_of, results, walk
 
 SCENE = results([walk(1, -0.1, 1.1), walk(3, 1.1, -0.1, top=0.45)], 11)

@@ -13,9 +13,10 @@ import pytest
 
 from posewire.api.app import create_app
 from posewire.api.security import host_allowed
-from posewire.shared.bus import MemoryBus, keys
+from posewire.shared.bus import keys
 from posewire.shared.messages import CameraState, Control, FrameHeader, SessionEnd, TrackUpdate
 from posewire.shared.settings import Settings
+from tests.memory_bus import MemoryBus
 
 CAMERA = "/api/v1/cameras/main"
 SETTINGS = Settings.model_validate(

@@ -9,9 +9,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from posewire.api.app import create_app
-from posewire.shared.bus import MemoryBus, keys
+from posewire.shared.bus import keys
 from posewire.shared.messages import CameraState, FrameHeader, PoseResult, SessionEnd
 from posewire.shared.settings import Settings
+from tests.memory_bus import MemoryBus
 
 Sample = tuple[str, frozenset[tuple[str, str]]]
 SETTINGS = Settings.model_validate(

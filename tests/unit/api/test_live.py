@@ -12,8 +12,9 @@ import pytest
 
 from posewire.api import metrics
 from posewire.api.live import QUEUE, Hub, Tick, TooManyViewers, Viewer, latest
-from posewire.shared.bus import Entry, MemoryBus, keys
+from posewire.shared.bus import Entry, keys
 from posewire.shared.messages import FrameHeader, SessionEnd, TrackUpdate
+from tests.memory_bus import MemoryBus
 
 
 class CountingBus(MemoryBus):

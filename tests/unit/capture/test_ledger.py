@@ -10,9 +10,10 @@ from posewire.capture import ledger as ledgers
 from posewire.capture.ledger import Ledger
 from posewire.capture.session import Session
 from posewire.capture.sources import Picture
-from posewire.shared.bus import MemoryBus, keys
+from posewire.shared.bus import keys
 from posewire.shared.errors import BusUnavailable
 from posewire.shared.messages import Control, FrameHeader, Progress, SessionEnd
+from tests.memory_bus import MemoryBus
 
 FRAMES = keys.frames("main")
 

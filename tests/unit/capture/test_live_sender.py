@@ -9,8 +9,9 @@ from collections.abc import AsyncIterator
 from posewire.capture.live import LiveSender
 from posewire.capture.session import Session
 from posewire.capture.sources import Picture
-from posewire.shared.bus import MemoryBus, keys
+from posewire.shared.bus import keys
 from posewire.shared.messages import FrameHeader, SessionEnd
+from tests.memory_bus import MemoryBus
 
 
 @contextlib.asynccontextmanager

@@ -1,16 +1,39 @@
-"""The bus within one process: the double of ``RedisBus`` for unit tests, and for ``analyze``."""
+"""The bus within one process: the double of ``RedisBus`` for tests that need no server.
+
+It keeps the same promises; ``tests/integration/shared/test_bus.py`` holds both to them.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import defaultdict, deque
+from dataclasses import dataclass
 
-from posewire.shared.bus.base import START, Bus, Entry, Lease, Reader, block_ms, decode_entry
+from posewire.shared.bus.base import (
+    START,
+    Bus,
+    Entry,
+    Lease,
+    Reader,
+    block_ms,
+    decode_entry,
+    no_lease,
+)
 from posewire.shared.errors import BusUnavailable, MessageError
 from posewire.shared.messages import Message, decode, encode
 
 _Raw = tuple[tuple[int, int], bytes | None, bytes | None]
+
+
+@dataclass(slots=True)
+class _Holding:
+    """Who holds a lease, or was the last to; until when, on the bus's clock."""
+
+    holder: object
+    until: float
+    term: int
 
 
 class MemoryBus(Bus):
@@ -25,7 +48,7 @@ class MemoryBus(Bus):
         self._epoch = 0
         self._streams: dict[str, deque[_Raw]] = defaultdict(deque)
         self._values: dict[str, tuple[bytes, float]] = {}
-        self._owners: dict[str, tuple[object, float]] = {}
+        self._holdings: dict[str, _Holding] = {}
         self._last_id = (0, 0)
         self._waiting: set[asyncio.Future[None]] = set()
         self._ahead_ms = 0
@@ -42,12 +65,17 @@ class MemoryBus(Bus):
         if not keep_data:
             self._streams.clear()
             self._values.clear()
-            self._owners.clear()
+            self._holdings.clear()
             self._members.clear()
 
     def advance(self, seconds: float) -> None:
-        """Let time pass for what is put on the bus from now on."""
+        """Let time pass: for entries from now on, for values, and for leases."""
         self._ahead_ms += round(seconds * 1000)
+
+    @property
+    def clock(self) -> float:
+        """Seconds on the clock by which values and leases run out."""
+        return time.monotonic() + self._ahead_ms / 1000
 
     def check(self) -> None:
         """Raise BusUnavailable while the double is away."""
@@ -114,25 +142,34 @@ class MemoryBus(Bus):
         self.check()
         return len(self._streams[key])
 
-    async def put(self, key: str, message: Message, *, ttl_s: float | None = None) -> None:
+    async def put(
+        self, key: str, message: Message, *, ttl_s: float | None = None, absent: bool = False
+    ) -> None:
         self.check()
-        until = time.monotonic() + ttl_s if ttl_s is not None else float("inf")
+        if absent and self.clock < self._values.get(key, (b"", 0.0))[1]:
+            return
+        until = self.clock + ttl_s if ttl_s is not None else float("inf")
         self._values[key] = (encode(message), until)
 
     async def get(self, key: str) -> Message | None:
         self.check()
         data, until = self._values.get(key, (b"", 0.0))
         try:
-            return decode(data) if time.monotonic() < until else None
+            return decode(data) if self.clock < until else None
         except MessageError:
             return None
 
     def lease(self, key: str, *, ttl_s: float) -> Lease:
-        return _MemoryLease(self, self._owners, key, ttl_s)
+        return _MemoryLease(self, self._holdings, key, ttl_s)
+
+    async def term(self, lease_key: str) -> int:
+        self.check()
+        holding = self._holdings.get(lease_key)
+        return 0 if holding is None else holding.term
 
     async def beat(self, key: str, member: str, *, ttl_s: float) -> int:
         self.check()
-        now = time.monotonic()
+        now = self.clock
         members = self._members[key]
         members[member] = now + ttl_s
         for gone in [name for name, until in members.items() if until <= now]:
@@ -175,24 +212,91 @@ class _MemoryReader(Reader):
 
 
 class _MemoryLease(Lease):
-    """Never expires by time while its holder lives: in one process nobody dies alone."""
-
     def __init__(
-        self, bus: MemoryBus, owners: dict[str, tuple[object, float]], key: str, ttl_s: float
+        self, bus: MemoryBus, holdings: dict[str, _Holding], key: str, ttl_s: float
     ) -> None:
-        self._bus, self._owners, self._key, self._ttl_s = bus, owners, key, ttl_s
+        self._bus, self._holdings, self._key, self._ttl_s = bus, holdings, key, ttl_s
+        self._token = object()
+        self._renewal: asyncio.Task[None] | None = None
+        self._held = False
+        self._valid_until = 0.0
+        self._term = 0
+        self._owner = ""
 
     @property
     def held(self) -> bool:
-        return self._owners.get(self._key, (None, 0.0))[0] is self
+        return self._held and self._bus.clock < self._valid_until
+
+    @property
+    def term(self) -> int:
+        return self._term
+
+    @property
+    def owner(self) -> str:
+        return self._owner
 
     async def acquire(self) -> bool:
         self._bus.check()
-        return self._owners.setdefault(self._key, (self, self._ttl_s))[0] is self
+        last = self._holdings.get(self._key)
+        if last is not None and self._bus.clock < last.until:
+            self._owner = "this process"
+            return False
+        self._token = object()
+        self._take(1 if last is None else last.term + 1)
+        self._held = True
+        self._renewal = asyncio.create_task(self._keep_renewing(), name=f"lease {self._key}")
+        return True
+
+    def _take(self, term: int) -> None:
+        self._term, self._valid_until = term, self._bus.clock + self._ttl_s
+        self._holdings[self._key] = _Holding(self._token, self._valid_until, term)
+
+    async def _keep_renewing(self) -> None:
+        while self._held:
+            await asyncio.sleep(self._ttl_s / 3)
+            with contextlib.suppress(BusUnavailable):
+                self._renew()
+
+    def _renew(self) -> None:
+        self._bus.check()
+        last = self._holdings.get(self._key)
+        if last is None:
+            self._take(self._term + 1)
+        elif last.holder is not self._token:
+            self._held = False
+        else:
+            self._take(self._term if self._bus.clock < last.until else self._term + 1)
+
+    def _check(self) -> None:
+        if not self._held:
+            raise no_lease(self._key)
+        self._bus.check()
+        last = self._holdings.get(self._key)
+        if last is not None and last.holder is self._token and self._bus.clock < last.until:
+            return
+        self._renew()
+        if self._held:
+            raise BusUnavailable(f"the bus did not know the lease {self._key}; it is taken anew")
+        raise no_lease(self._key)
+
+    async def publish(
+        self, key: str, message: Message, *, maxlen: int, payload: bytes | None = None
+    ) -> str:
+        self._check()
+        return await self._bus.publish(key, message, maxlen=maxlen, payload=payload)
+
+    async def put(self, key: str, message: Message, *, ttl_s: float | None = None) -> None:
+        self._check()
+        await self._bus.put(key, message, ttl_s=ttl_s)
 
     async def release(self) -> None:
-        if self.held:
-            del self._owners[self._key]
+        held, self._held = self._held, False
+        if self._renewal is not None:
+            self._renewal.cancel()
+            self._renewal = None
+        last = self._holdings.get(self._key)
+        if held and last is not None and last.holder is self._token:
+            last.until = 0.0
 
 
 def _parse(entry_id: str) -> tuple[int, int]:
