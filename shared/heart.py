@@ -1,11 +1,14 @@
-"""Whether a service serves, and whether it still does: told to systemd, and to who asks over HTTP.
+"""Whether a service serves, and whether it still does: told to whoever started it.
 
 ::
 
     service ── ready("plays door") ──▶ READY=1, once the bus has answered
-    event loop turns, nothing stuck ──▶ WATCHDOG=1, again and again
+    event loop turns, nothing stuck ──▶ WATCHDOG=1, and this process's own watchdog is fed
     bus away, bus back              ──▶ STATUS=...
     the same two by HTTP            ◀── GET /readyz, GET /healthz of containers' probes
+
+Once the loop stands still, or something is stuck, the own watchdog ends the process (20 s), the
+supervisor of ``posewire up`` kills it (25 s), and systemd (WatchdogSec=30) and Kubernetes do, too.
 
 READY=1 means that the service has done its own part: models are loaded, the port listens. It waits
 for the bus a little, so that whatever is ordered after it finds a working system; but a bus that
@@ -24,6 +27,7 @@ import structlog
 from posewire.shared.errors import BusUnavailable
 from posewire.shared.systemd import Notifier
 from posewire.shared.tasks import cancel
+from posewire.shared.watchdog import Watchdog
 
 _log = structlog.get_logger(__name__)
 Ping = Callable[[], Awaitable[None]]
@@ -43,6 +47,7 @@ class Heart:
         self,
         notifier: Notifier | None = None,
         *,
+        watchdog: Watchdog | None = None,
         watchdog_s: float | None = None,
         patience_s: float = 10.0,
     ) -> None:
@@ -50,10 +55,12 @@ class Heart:
 
         Args:
             notifier: where to.
+            watchdog: ends this process when it hangs; None: nothing does, as in tests.
             watchdog_s: silence after which the listener restarts the process; None: it does not.
             patience_s: how long READY waits for the bus. Raise it for a bus that starts slowly.
         """
         self._notifier = notifier
+        self._watchdog = watchdog
         self._watchdog_s = watchdog_s
         self._patience_s = patience_s
         self._ready = asyncio.Event()
@@ -81,7 +88,7 @@ class Heart:
         self._ready.set()
 
     def examine(self, examination: Examination) -> None:
-        """Ask ``examination`` before each beat; once it names a reason, the heart stops.
+        """Ask ``examination`` before each sign of life; there is none while it names a reason.
 
         For what an event loop that turns does not prove: an answer from a device.
         """
@@ -93,23 +100,35 @@ class Heart:
         tasks = [asyncio.create_task(self._pulse(), name="pulse")]
         if self._notifier is not None:
             tasks.append(asyncio.create_task(self._tell(self._notifier, ping), name="status"))
-            if self._watchdog_s is not None:
-                beat = self._beat(self._notifier, self._watchdog_s / 2)
-                tasks.append(asyncio.create_task(beat, name="watchdog"))
         try:
             yield
         finally:
             if self._notifier is not None:
                 self._notifier.send(STOPPING="1", STATUS="Stops")
             await cancel(tasks)
+            if self._watchdog is not None:
+                self._watchdog.feed(started=True)  # what is left to do must end, too
             if self._notifier is not None:
                 self._notifier.close()
 
     async def _pulse(self) -> None:
+        every_s = _PULSE_S if self._watchdog_s is None else min(_PULSE_S, self._watchdog_s / 2)
         while True:
-            self._turned_at = time.monotonic()
-            self._stuck = self._examined()
-            await asyncio.sleep(_PULSE_S)
+            stuck = self._examined()
+            if stuck is None:
+                self._show_life()
+            elif self._stuck is None:
+                _log.error("service.stuck", reason=stuck)
+                if self._notifier is not None:
+                    self._notifier.send(STATUS=f"Stuck: {stuck}")
+            self._turned_at, self._stuck = time.monotonic(), stuck
+            await asyncio.sleep(every_s)
+
+    def _show_life(self) -> None:
+        if self._watchdog is not None:
+            self._watchdog.feed(started=self.serving)
+        if self._notifier is not None and self._watchdog_s is not None:
+            self._notifier.send(WATCHDOG="1")
 
     def _examined(self) -> str | None:
         return next(filter(None, (ask() for ask in self._examinations)), None)
@@ -133,16 +152,6 @@ class Heart:
 
     def _status(self, away: str | None) -> str:
         return f"Waits: {away}" if away is not None else f"Ready: {self._does}"
-
-    async def _beat(self, notifier: Notifier, every_s: float) -> None:
-        while True:
-            stuck = self._examined()
-            if stuck is not None:
-                _log.error("service.stuck", reason=stuck, restart_in_s=self._watchdog_s)
-                notifier.send(STATUS=f"Stuck: {stuck}")
-                return
-            notifier.send(WATCHDOG="1")
-            await asyncio.sleep(every_s)
 
 
 async def _away(ping: Ping) -> str | None:

@@ -19,6 +19,7 @@ from posewire.shared.probes import serve_metrics
 from posewire.shared.settings import Settings
 from posewire.shared.systemd import Notifier, watchdog_s
 from posewire.shared.telemetry import configure_logging
+from posewire.shared.watchdog import Watchdog
 from posewire.shared.worker import until_stopped
 
 SERVICES = ("capture", "inference", "tracker", "api")
@@ -62,7 +63,7 @@ def run(
 async def _serve(module: ModuleType, service: str, settings: Settings, url: str) -> None:
     log = structlog.get_logger(__name__)
     bus = RedisBus(url)
-    heart = Heart(Notifier.from_environment(), watchdog_s=watchdog_s())
+    heart = Heart(Notifier.from_environment(), watchdog=Watchdog(), watchdog_s=watchdog_s())
     # The gateway serves its metrics on its own port.
     metrics = None if service == "api" else serve_metrics(settings.telemetry, service, heart)
     log.info("service.started", metrics_port=metrics[1] if metrics else None)
