@@ -23,7 +23,10 @@ Keypoint: TypeAlias = tuple[float, float, float]
 Policy = Literal["live", "lossless"]
 EventKind = Literal["entered", "exited", "zone_entered", "zone_exited", "dwelled", "line_crossed"]
 EventReason = Literal["walked_in", "in_view_at_start", "left_view", "source_ended"]
-CameraStatus = Literal["starting", "running", "stalled", "reconnecting", "ended", "failed"]
+CameraStatus = Literal[
+    "starting", "running", "stalled", "reconnecting", "ended", "failed", "standby"
+]
+"""standby: this capture would play the camera; another one holds it, or nobody has told more."""
 
 
 class _Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=False):
@@ -50,6 +53,8 @@ class FrameHeader(_Message, frozen=True, kw_only=True, tag="frame"):
     """The source's nominal rate; 0 where it has none (image folders)."""
     file: str | None = None
     """Name of the image file, for image folders."""
+    term: int = 0
+    """Term of the capture that published it, see ``Lease``; 0 from programs that hold no lease."""
 
 
 class SessionEnd(_Message, frozen=True, kw_only=True, tag="session_end"):
@@ -67,6 +72,8 @@ class SessionEnd(_Message, frozen=True, kw_only=True, tag="session_end"):
     source: str = ""
     frame_id: str = ""
     """Entry id in the frames stream; inference sets it when it passes the message on."""
+    term: int = 0
+    """Term of the capture that published it."""
 
 
 class Person(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,6 +124,8 @@ class PoseResult(_Message, frozen=True, kw_only=True, tag="poses"):
     """Frames since the last result that the live policy passed over."""
     error: str | None = None
     """Why this frame could not be examined (broken JPEG); its ``persons`` is then empty."""
+    term: int = 0
+    """Term of the inference worker that published it."""
 
 
 class TrackedPerson(msgspec.Struct, frozen=True, kw_only=True):
@@ -184,6 +193,8 @@ class TrackUpdate(_Message, frozen=True, kw_only=True, tag="tracks"):
     """Frames since the last update that the live policy passed over."""
     latency_ms: float = 0.0
     """From capture to this update; meaningful for live sources."""
+    term: int = 0
+    """Term of the tracker that published it."""
 
 
 class Control(_Message, frozen=True, kw_only=True, tag="control"):
@@ -209,6 +220,8 @@ class Progress(_Message, frozen=True, kw_only=True, tag="progress"):
     ended: bool = False
     t: float = 0.0
     persons: tuple[Person, ...] | None = None
+    term: int = 0
+    """Term of the tracker that told it."""
 
 
 class CameraState(_Message, frozen=True, kw_only=True, tag="camera_state"):

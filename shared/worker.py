@@ -66,12 +66,16 @@ async def _keep_serving(
 
 
 @contextlib.asynccontextmanager
-async def holding(lease: Lease) -> AsyncIterator[Lease]:
-    """Hold a camera's lease; waits until it is free.
+async def holding(
+    lease: Lease, standing_by: Callable[[], Awaitable[None]] | None = None
+) -> AsyncIterator[Lease]:
+    """Hold a camera's lease; waits until it is free, and calls ``standing_by`` again and again.
 
-    Check ``lease.held`` at every turn and raise LeaseLost when it is not.
+    Publish through the lease. Before work that takes long, ``require`` it.
     """
     while not await lease.acquire():
+        if standing_by is not None:
+            await standing_by()
         await asyncio.sleep(_ASK_S)
     try:
         yield lease

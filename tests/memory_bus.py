@@ -11,6 +11,7 @@ import time
 from collections import defaultdict, deque
 from dataclasses import dataclass
 
+from posewire.shared.bus import keys
 from posewire.shared.bus.base import (
     START,
     Bus,
@@ -209,6 +210,13 @@ class _MemoryReader(Reader):
             return None
         self.position = _text(found[-1][0])
         return _entry(self._key, found[-1])
+
+
+async def hold(bus: Bus, camera: str, role: str, *, ttl_s: float = 30) -> Lease:
+    """Return a lease that is held."""
+    lease = bus.lease(keys.lease(camera, role), ttl_s=ttl_s)
+    assert await lease.acquire()
+    return lease
 
 
 class _MemoryLease(Lease):

@@ -19,9 +19,10 @@ import math
 from collections import deque
 
 import structlog
+from msgspec.structs import replace
 
 from posewire.capture.session import EndReason, Session
-from posewire.shared.bus import Bus, Entry, keys
+from posewire.shared.bus import Bus, Entry, Lease, keys
 from posewire.shared.errors import BusUnavailable
 from posewire.shared.messages import FrameHeader, Progress, SessionEnd
 
@@ -37,8 +38,8 @@ _FRESH_S = 0.005
 class Ledger:
     """Publishes one camera's frames exactly as far as the tracker's commits allow."""
 
-    def __init__(self, bus: Bus, camera: str, *, window: int, maxlen: int) -> None:
-        self._bus, self._camera = bus, camera
+    def __init__(self, bus: Bus, lease: Lease, camera: str, *, window: int, maxlen: int) -> None:
+        self._bus, self._lease, self._camera = bus, lease, camera
         self._window, self._maxlen = window, maxlen
         self._outstanding: deque[int] = deque()
         self._session: Session | None = None
@@ -94,7 +95,7 @@ class Ledger:
         """Publish a frame as soon as there is credit for it.
 
         Raises BusUnavailable, also where the server turned out to be another one than before:
-        call ``recover`` then.
+        call ``recover`` then. Raises LeaseLost where another capture has taken the camera.
         """
         await self._look_if_due()
         while len(self._outstanding) >= self._window:
@@ -183,8 +184,11 @@ class Ledger:
         session.committed = progress.ended
 
     async def _append(self, message: FrameHeader | SessionEnd, jpeg: bytes | None) -> None:
-        await self._bus.publish(
-            keys.frames(self._camera), message, maxlen=self._maxlen, payload=jpeg
+        await self._lease.publish(
+            keys.frames(self._camera),
+            replace(message, term=self._lease.term),
+            maxlen=self._maxlen,
+            payload=jpeg,
         )
         self._check_epoch()
         self._looked = asyncio.get_running_loop().time()

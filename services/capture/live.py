@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 from collections import deque
 
+from msgspec.structs import replace
+
 from posewire.capture import metrics
 from posewire.shared.backoff import Backoff
-from posewire.shared.bus import Bus, keys
-from posewire.shared.errors import BusUnavailable
+from posewire.shared.bus import Lease, keys
+from posewire.shared.errors import BusUnavailable, LeaseLost
 from posewire.shared.messages import FrameHeader, SessionEnd
 
 _MOST_FRAMES = 2
@@ -22,8 +24,8 @@ class LiveSender:
     Ends of sessions are kept until they could be sent: visits end by them.
     """
 
-    def __init__(self, bus: Bus, camera: str, *, maxlen: int) -> None:
-        self._bus, self._camera, self._maxlen = bus, camera, maxlen
+    def __init__(self, lease: Lease, camera: str, *, maxlen: int) -> None:
+        self._lease, self._camera, self._maxlen = lease, camera, maxlen
         self._waiting: deque[tuple[FrameHeader | SessionEnd, bytes | None]] = deque()
         self._more = asyncio.Event()
 
@@ -45,7 +47,7 @@ class LiveSender:
         self._more.set()
 
     async def run(self) -> None:
-        """Send until cancelled."""
+        """Send until cancelled. Raises LeaseLost."""
         backoff = Backoff(first_s=0.05, most_s=2.0)
         while True:
             await self._more.wait()
@@ -65,14 +67,17 @@ class LiveSender:
             while self._waiting:
                 await self._send_first()
 
-        with contextlib.suppress(BusUnavailable, asyncio.TimeoutError):
+        with contextlib.suppress(BusUnavailable, LeaseLost, asyncio.TimeoutError):
             await asyncio.wait_for(send_all(), timeout_s)
 
     async def _send_first(self) -> None:
         message, jpeg = item = self._waiting.popleft()
         try:
-            await self._bus.publish(
-                keys.frames(self._camera), message, maxlen=self._maxlen, payload=jpeg
+            await self._lease.publish(
+                keys.frames(self._camera),
+                replace(message, term=self._lease.term),
+                maxlen=self._maxlen,
+                payload=jpeg,
             )
         except (BusUnavailable, asyncio.CancelledError):
             if jpeg is None:

@@ -13,7 +13,7 @@ from posewire.capture.session import EndReason, Session
 from posewire.capture.sources import Picture, Source, is_stream, open_source
 from posewire.capture.state import StateBoard
 from posewire.shared.backoff import Backoff
-from posewire.shared.bus import Bus, keys
+from posewire.shared.bus import Bus, Lease, keys
 from posewire.shared.errors import BusUnavailable, SourceError
 from posewire.shared.messages import FrameHeader
 from posewire.shared.settings import Settings, SourceSettings
@@ -31,7 +31,10 @@ class Player:
     after which ``play`` of the next source ends the session that was cut off.
     """
 
-    def __init__(self, settings: Settings, bus: Bus, camera: str, board: StateBoard) -> None:
+    def __init__(
+        self, settings: Settings, bus: Bus, lease: Lease, camera: str, board: StateBoard
+    ) -> None:
+        """Publish through ``lease``; every method that does raises LeaseLost once it is lost."""
         self.settings, self.bus, self.camera, self.board = settings, bus, camera, board
         self.policy = settings.cameras[camera].policy
         self.session: Session | None = None
@@ -96,9 +99,11 @@ class Player:
 class LivePlayer(Player):
     """Frames when they come, files at their own rate; waits for nobody."""
 
-    def __init__(self, settings: Settings, bus: Bus, camera: str, board: StateBoard) -> None:
-        super().__init__(settings, bus, camera, board)
-        self._sender = LiveSender(bus, camera, maxlen=settings.bus.frames_maxlen)
+    def __init__(
+        self, settings: Settings, bus: Bus, lease: Lease, camera: str, board: StateBoard
+    ) -> None:
+        super().__init__(settings, bus, lease, camera, board)
+        self._sender = LiveSender(lease, camera, maxlen=settings.bus.frames_maxlen)
         self._looked_back = False
 
     async def run(self) -> None:
@@ -144,6 +149,7 @@ class LivePlayer(Player):
                 self.session = session = Session(self.camera, name)
                 self.started(session, source)
             self.count(session, picture, source)
+            session.follow_clock()
             self._sender.frame(session.header(picture, "live", source.fps), picture.jpeg)
         if self.session is not None:
             # The last picture, too, is shown for its time: a loop keeps its rhythm.
@@ -173,10 +179,13 @@ class LivePlayer(Player):
 class LosslessPlayer(Player):
     """Every frame once and in order, as far as the tracker's commits allow; survives crashes."""
 
-    def __init__(self, settings: Settings, bus: Bus, camera: str, board: StateBoard) -> None:
-        super().__init__(settings, bus, camera, board)
+    def __init__(
+        self, settings: Settings, bus: Bus, lease: Lease, camera: str, board: StateBoard
+    ) -> None:
+        super().__init__(settings, bus, lease, camera, board)
         self._ledger = Ledger(
             bus,
+            lease,
             camera,
             window=settings.bus.lossless_window,
             maxlen=settings.bus.frames_maxlen,
@@ -262,6 +271,8 @@ class LosslessPlayer(Player):
                 if picture.index < start:
                     session.t = picture.t
                     continue
+                if source.live:
+                    session.follow_clock()
                 header = session.header(picture, "lossless", source.fps)
                 await self._ledger.publish(header, picture.jpeg)
                 metrics.frames.labels(camera=self.camera).inc()

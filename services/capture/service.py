@@ -1,5 +1,7 @@
 """The capture service: every enabled camera's source onto the bus, switched by Control.
 
+One capture holds a camera, by a lease; others that would play it stand by.
+
 ::
 
     control stream ─▶ wanted source ─▶ play ─▶ frames stream
@@ -11,20 +13,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 import structlog
 
 from posewire.capture.player import LivePlayer, LosslessPlayer, Player
-from posewire.capture.state import StateBoard
+from posewire.capture.state import TTL_S, StateBoard
 from posewire.shared.backoff import Backoff
-from posewire.shared.bus import START, Bus, Entry, keys
+from posewire.shared.bus import START, Bus, Entry, Lease, keys
 from posewire.shared.errors import BusUnavailable
 from posewire.shared.heart import Heart
-from posewire.shared.messages import Control
+from posewire.shared.messages import CameraState, Control
 from posewire.shared.settings import Settings
-from posewire.shared.worker import run_cameras
+from posewire.shared.tasks import cancel
+from posewire.shared.worker import holding, run_cameras
 
 _log = structlog.get_logger(__name__)
 
@@ -51,25 +55,45 @@ class _Camera:
 
     def __init__(self, settings: Settings, bus: Bus, name: str) -> None:
         self._settings, self._bus, self._name = settings, bus, name
-        camera = settings.cameras[name]
-        self._source = camera.source
+        self._source = settings.cameras[name].source
         self._control_id: str | None = None
         self._position = START
         self._switched = asyncio.Event()
-        self._board = StateBoard(bus, name, camera.policy)
-        kind = LosslessPlayer if camera.policy == "lossless" else LivePlayer
-        self._player: Player = kind(settings, bus, name, self._board)
+        self._stands_by = False
 
     async def serve(self) -> None:
-        """Play until cancelled."""
-        self._board.set("starting", self._source)
-        try:
-            async with _beside(self._board.run(), self._player.run()):
-                await self._read_past_controls()
-                async with _beside(self._read_controls()):
-                    await self._play_wanted()
-        finally:
-            await self._player.stop()
+        """Play as long as no other capture does. Raises BusUnavailable, LeaseLost."""
+        settings, policy = self._settings, self._settings.cameras[self._name].policy
+        lease = self._bus.lease(keys.lease(self._name, "capture"), ttl_s=settings.bus.lease_s)
+        async with holding(lease, lambda: self._stand_by(lease)):
+            self._stands_by = False
+            self._board = StateBoard(lease, self._name, policy)
+            self._board.set("starting", self._source)
+            kind = LosslessPlayer if policy == "lossless" else LivePlayer
+            # A new one each time: what another capture did meanwhile is only on the bus.
+            self._player: Player = kind(settings, self._bus, lease, self._name, self._board)
+            try:
+                async with _beside(self._board.run(), self._player.run()):
+                    await self._read_past_controls()
+                    async with _beside(self._read_controls()):
+                        await self._play_wanted()
+            finally:
+                await self._player.stop()
+
+    async def _stand_by(self, lease: Lease) -> None:
+        """Say that another capture has the camera; the state is its holder's, if that speaks."""
+        if not self._stands_by:
+            self._stands_by = True
+            _log.info("capture.standby", camera=self._name, held_by=lease.owner)
+        state = CameraState(
+            camera=self._name,
+            status="standby",
+            source=self._source,
+            session=None,
+            updated_at=time.time(),
+            policy=self._settings.cameras[self._name].policy,
+        )
+        await self._bus.put(keys.state(self._name), state, ttl_s=TTL_S, absent=True)
 
     async def _play_wanted(self) -> None:
         while True:
@@ -84,7 +108,7 @@ class _Camera:
                     self._board.set("ended", self._source)
                     await switched
             finally:
-                await _cancel(play, switched)
+                await cancel([play, switched])
             self._player.cut()
 
     async def _read_past_controls(self) -> None:
@@ -160,10 +184,4 @@ async def _beside(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
             raise failures[0] from None
         raise
     finally:
-        await _cancel(*tasks)
-
-
-async def _cancel(*tasks: asyncio.Task[Any]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+        await cancel(tasks)

@@ -7,10 +7,20 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Literal
 
+import structlog
+
 from posewire.capture.sources import Picture
 from posewire.shared.messages import FrameHeader, Policy, SessionEnd
 
+_log = structlog.get_logger(__name__)
 EndReason = Literal["ended", "switched", "failed"]
+_STEP_S = 0.5
+"""A wall clock that is off by less is being slewed, or was read a moment later."""
+
+
+def _wall_offset() -> float:
+    # Against the clock that the time of live pictures is counted by: it stands still in suspend.
+    return time.time() - time.monotonic()
 
 
 @dataclass(slots=True)
@@ -29,6 +39,7 @@ class Session:
     """SessionEnd stands in the stream."""
     committed: bool = False
     """The tracker has committed the end: nothing of this session can be lost any more."""
+    _offset: float = field(default_factory=_wall_offset)
 
     @classmethod
     def of(cls, message: FrameHeader | SessionEnd) -> Session:
@@ -59,6 +70,19 @@ class Session:
             fps=fps,
             file=picture.file,
         )
+
+    def follow_clock(self) -> None:
+        """Move the session's start where the wall clock was set since, or the machine slept.
+
+        A machine without a battery for its clock learns the time long after it has begun to
+        watch. ``t`` goes on as before; the wall clock's times are right from here on.
+        """
+        offset = _wall_offset()
+        step = offset - self._offset
+        if abs(step) > _STEP_S:
+            self.started_at = round(self.started_at + step, 3)
+            self._offset = offset
+            _log.warning("capture.clock_set", camera=self.camera, seconds=round(step, 3))
 
     def passed(self, picture: Picture) -> None:
         """Note that ``picture`` is the last one so far."""

@@ -8,11 +8,11 @@ from collections import deque
 
 from posewire.capture import metrics
 from posewire.capture.waiting import set_within
-from posewire.shared.bus import Bus, keys
+from posewire.shared.bus import Lease, keys
 from posewire.shared.errors import BusUnavailable
 from posewire.shared.messages import CameraState, CameraStatus, Policy
 
-_TTL_S = 6.0
+TTL_S = 6.0
 _EVERY_S = 2.0
 _TICK_S = 0.25
 _RATE_OVER_S = 3.0
@@ -21,8 +21,9 @@ _RATE_OVER_S = 3.0
 class StateBoard:
     """Keeps a camera's ``CameraState`` on the bus: at every change, and every two seconds."""
 
-    def __init__(self, bus: Bus, camera: str, policy: Policy) -> None:
-        self._bus, self._camera, self._policy = bus, camera, policy
+    def __init__(self, lease: Lease, camera: str, policy: Policy) -> None:
+        """Only the holder of ``lease`` speaks for the camera."""
+        self._lease, self._camera, self._policy = lease, camera, policy
         self._status: CameraStatus = "starting"
         self._source = ""
         self._session: str | None = None
@@ -91,7 +92,7 @@ class StateBoard:
         )
 
     async def run(self) -> None:
-        """Keep the state on the bus until cancelled; waits while the bus is away."""
+        """Keep the state on the bus until cancelled; waits while it is away. Raises LeaseLost."""
         said: CameraStatus | None = None
         said_at = 0.0
         while True:
@@ -103,7 +104,7 @@ class StateBoard:
             if self._changed.is_set() or due or state.status != said:
                 self._changed.clear()
                 try:
-                    await self._bus.put(keys.state(self._camera), state, ttl_s=_TTL_S)
+                    await self._lease.put(keys.state(self._camera), state, ttl_s=TTL_S)
                 except BusUnavailable:
                     self._changed.set()
                     await asyncio.sleep(_TICK_S)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
+import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -25,6 +28,7 @@ from posewire.shared.messages import (
     SessionEnd,
 )
 from posewire.shared.settings import Settings
+from tests.conftest import ROOT
 from tests.integration.capture.conftest import MjpegServer, number_in, numbered
 from tests.memory_bus import MemoryBus
 
@@ -33,12 +37,17 @@ CAMERA = "main"
 
 
 def settings_for(
-    sources: dict[str, object], *, policy: str = "live", window: int = 8, **options: object
+    sources: dict[str, object],
+    *,
+    policy: str = "live",
+    window: int = 8,
+    lease_s: float = 3,
+    **options: object,
 ) -> Settings:
     """Settings of one camera that begins with the first source."""
     timeouts = {"open_timeout_s": 2.0, "read_timeout_s": 1.0} | options
     return Settings.model_validate({
-        "bus": {"lossless_window": window, "frames_maxlen": 64},
+        "bus": {"lossless_window": window, "frames_maxlen": 64, "lease_s": lease_s},
         "sources": {name: {"url": str(url)} | timeouts for name, url in sources.items()},
         "cameras": {CAMERA: {"source": next(iter(sources)), "policy": policy}},
     })  # fmt: skip
@@ -583,3 +592,101 @@ async def test_credentials_are_in_no_log_and_no_state(bus: MemoryBus, kind: str)
     assert "127.0.0.1" in str(state.error)
     for secret in ("hunter", "t0ps3cret", "viewer"):
         assert secret not in repr(logs) + repr(state)
+
+
+_ALONE = """
+import asyncio, sys
+from posewire.capture import service
+from posewire.shared.bus import RedisBus
+from posewire.shared.settings import Settings
+
+asyncio.run(service.run(Settings.model_validate_json(sys.argv[2]), RedisBus(sys.argv[1])))
+"""
+
+
+class TestTwoCaptures:
+    """One camera played by two processes: by mistake, or so that one stands by."""
+
+    async def test_the_second_stands_by(self, valkey_url: str, new_video: Video) -> None:
+        settings = settings_for({"shop": new_video(40, fps=20)})
+        one, two = RedisBus(valkey_url), RedisBus(valkey_url)
+        with capture_logs() as logs:
+            async with serving(settings, one), serving(settings, two):
+                watcher, said = Watcher(one), set()
+
+                async def watch_state() -> None:
+                    while True:
+                        state = await two.get(keys.state(CAMERA))
+                        if isinstance(state, CameraState) and watcher.frames:
+                            said.add(state.status)
+                        await asyncio.sleep(0.01)
+
+                watching = asyncio.create_task(watch_state())
+                await watcher.until(lambda: bool(watcher.ends))
+                watching.cancel()
+        assert len(watcher.sessions) == 1
+        assert [f.seq for f in watcher.frames] == list(range(40))
+        assert [e.reason for e in watcher.ends] == ["ended"]
+        assert {f.term for f in watcher.frames} == {1}
+        assert said <= {"running", "ended"}, "the one who stands by spoke for the camera"
+        (line,) = (entry for entry in logs if entry["event"] == "capture.standby")
+        assert f"process {os.getpid()}" in line["held_by"]
+        await one.close()
+        await two.close()
+
+    async def test_it_says_so_where_nobody_else_speaks(
+        self, bus: MemoryBus, new_video: Video
+    ) -> None:
+        silent = bus.lease(keys.lease(CAMERA, "capture"), ttl_s=30)
+        assert await silent.acquire()
+        async with serving(settings_for({"shop": new_video(40)}), bus):
+            state = await state_with(bus, lambda _state: True)
+            assert (state.status, state.source, state.session) == ("standby", "shop", None)
+            await silent.release()
+            await state_with(bus, lambda s: s.status == "running")
+
+    async def test_the_second_takes_over_a_live_camera(
+        self, bus: MemoryBus, new_video: Video
+    ) -> None:
+        settings = settings_for({"shop": new_video(400)})
+        watcher = Watcher(bus)
+        async with contextlib.AsyncExitStack() as first:
+            await first.enter_async_context(serving(settings, bus))
+            await watcher.until(lambda: bool(watcher.frames))
+            async with serving(settings, bus):
+                await state_with(bus, lambda s: s.status == "running")
+                await first.aclose()
+                await watcher.until(lambda: len(watcher.sessions) == 2)
+        await watcher.until(lambda: len(watcher.ends) == 2)
+        assert [e.session for e in watcher.ends] == watcher.sessions
+        assert sorted({m.term for m in watcher.frames}) == [1, 2]
+        order = [m.session for m in watcher.found if isinstance(m, (FrameHeader, SessionEnd))]
+        assert order == sorted(order, key=watcher.sessions.index)
+
+    async def test_one_that_was_stopped_for_a_while_publishes_nothing_late(
+        self, valkey_url: str, new_video: Video
+    ) -> None:
+        """SIGSTOP in the middle of a lossless run: the other one goes on, frame by frame."""
+        settings = settings_for({"shop": new_video(300)}, policy="lossless", lease_s=0.5)
+        command = [sys.executable, "-c", _ALONE, valkey_url, settings.model_dump_json()]
+        sleeper = await asyncio.create_subprocess_exec(*command, cwd=ROOT)
+        capture_bus, tracker_bus = RedisBus(valkey_url), RedisBus(valkey_url)
+        try:
+            async with tracking(tracker_bus) as tracker:
+                await wait_for(lambda: len(tracker.committed) > 40)
+                sleeper.send_signal(signal.SIGSTOP)
+                async with serving(settings, capture_bus):
+                    reached = len(tracker.committed)
+                    await wait_for(lambda: len(tracker.committed) > reached + 60)
+                    sleeper.send_signal(signal.SIGCONT)
+                    await wait_for(lambda: tracker.done, 60)
+            assert [seq for _, seq in tracker.committed] == list(range(300))
+            assert len(tracker.sessions) == 1
+            terms = [frame.term for frame in tracker.frames]
+            assert terms == sorted(terms)
+            assert len(set(terms)) == 2
+        finally:
+            sleeper.kill()
+            await sleeper.wait()
+            await capture_bus.close()
+            await tracker_bus.close()

@@ -30,8 +30,12 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ledgers, "_FRESH_S", 0.0)
 
 
-def new_ledger(bus: MemoryBus, window: int = 8) -> Ledger:
-    return Ledger(bus, "main", window=window, maxlen=64)
+async def new_ledger(bus: MemoryBus, window: int = 8) -> Ledger:
+    lease = bus.lease(keys.lease("main", "capture"), ttl_s=30)
+    if not await lease.acquire():  # the process before this one is gone
+        bus.advance(31)
+        assert await lease.acquire()
+    return Ledger(bus, lease, "main", window=window, maxlen=64)
 
 
 async def send(ledger: Ledger, session: Session, index: int) -> None:
@@ -41,7 +45,7 @@ async def send(ledger: Ledger, session: Session, index: int) -> None:
 
 
 async def begun(bus: MemoryBus, frames: int, window: int = 8) -> tuple[Ledger, Session]:
-    ledger, session = new_ledger(bus, window), Session("main", "shop")
+    ledger, session = await new_ledger(bus, window), Session("main", "shop")
     assert await ledger.recover("shop", None, None) is None
     ledger.begin(session)
     for index in range(frames):
@@ -84,7 +88,7 @@ async def test_another_sessions_progress_is_no_credit(bus: MemoryBus) -> None:
 async def test_a_new_process_goes_on_after_the_last_frame(bus: MemoryBus) -> None:
     _, session = await begun(bus, 5)
     await commit(bus, session, 2)
-    found = await new_ledger(bus).recover("shop", None, None)
+    found = await (await new_ledger(bus)).recover("shop", None, None)
     assert found is not None
     assert (found.id, found.started_at, found.next_seq, found.ended) == (
         session.id, session.started_at, 5, False,
@@ -93,7 +97,7 @@ async def test_a_new_process_goes_on_after_the_last_frame(bus: MemoryBus) -> Non
 
 async def test_a_new_process_has_the_credit_of_the_old(bus: MemoryBus) -> None:
     _, session = await begun(bus, 8)
-    ledger = new_ledger(bus)
+    ledger = await new_ledger(bus)
     found = await ledger.recover("shop", None, None)
     assert found is not None
     ninth = asyncio.create_task(send(ledger, found, 8))
@@ -107,7 +111,7 @@ async def test_a_finished_session_is_not_played_again(bus: MemoryBus) -> None:
     ledger, session = await begun(bus, 3)
     await ledger.end(session, "ended")
     await commit(bus, session, 2, ended=True)
-    found = await new_ledger(bus).recover("shop", None, None)
+    found = await (await new_ledger(bus)).recover("shop", None, None)
     assert found is not None
     assert found.ended
     assert found.committed
@@ -118,21 +122,21 @@ async def test_unless_it_was_asked_for_again(bus: MemoryBus) -> None:
     await ledger.end(session, "ended")
     wish = Control(camera="main", action="switch_source", source="shop", requested_at=0.0)
     wish_id = await bus.publish(keys.control("main"), wish, maxlen=16)
-    assert await new_ledger(bus).recover("shop", None, wish_id) is None
+    assert await (await new_ledger(bus)).recover("shop", None, wish_id) is None
 
 
 async def test_a_session_begun_after_the_wish_goes_on(bus: MemoryBus) -> None:
     wish = Control(camera="main", action="switch_source", source="shop", requested_at=0.0)
     wish_id = await bus.publish(keys.control("main"), wish, maxlen=16)
     _, session = await begun(bus, 3)
-    found = await new_ledger(bus).recover("shop", None, wish_id)
+    found = await (await new_ledger(bus)).recover("shop", None, wish_id)
     assert found is not None
     assert found.id == session.id
 
 
 async def test_another_sources_session_is_ended(bus: MemoryBus) -> None:
     _, session = await begun(bus, 3)
-    assert await new_ledger(bus).recover("garden", None, None) is None
+    assert await (await new_ledger(bus)).recover("garden", None, None) is None
     last = await bus.last(FRAMES)
     assert last is not None
     assert isinstance(last.message, SessionEnd)
@@ -206,7 +210,7 @@ async def test_live_sessions_are_not_resumed(bus: MemoryBus) -> None:
     session = Session("main", "shop")
     header = session.header(Picture(b"jpeg", 4, 3, 0.0, 0), "live", 10.0)
     await bus.publish(FRAMES, header, maxlen=64, payload=b"jpeg")
-    assert await new_ledger(bus).recover("shop", None, None) is None
+    assert await (await new_ledger(bus)).recover("shop", None, None) is None
     last = await bus.last(FRAMES)
     assert last is not None
     assert not isinstance(last.message, FrameHeader)

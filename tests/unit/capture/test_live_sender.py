@@ -6,12 +6,15 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
+import pytest
+
 from posewire.capture.live import LiveSender
 from posewire.capture.session import Session
 from posewire.capture.sources import Picture
 from posewire.shared.bus import keys
+from posewire.shared.errors import LeaseLost
 from posewire.shared.messages import FrameHeader, SessionEnd
-from tests.memory_bus import MemoryBus
+from tests.memory_bus import MemoryBus, hold
 
 
 @contextlib.asynccontextmanager
@@ -39,8 +42,8 @@ def frame(session: Session, index: int) -> tuple[FrameHeader, bytes]:
 
 async def test_away_bus_costs_frames_but_no_ends() -> None:
     bus, session = MemoryBus(), Session("main", "shop")
+    sender = LiveSender(await hold(bus, "main", "capture"), "main", maxlen=64)
     bus.away = True
-    sender = LiveSender(bus, "main", maxlen=64)
     async with running(sender):
         for index in range(50):
             sender.frame(*frame(session, index))
@@ -63,7 +66,7 @@ async def test_away_bus_costs_frames_but_no_ends() -> None:
 
 async def test_order_is_kept() -> None:
     bus, session = MemoryBus(), Session("main", "shop")
-    sender = LiveSender(bus, "main", maxlen=64)
+    sender = LiveSender(await hold(bus, "main", "capture"), "main", maxlen=64)
     async with running(sender):
         for index in range(10):
             sender.frame(*frame(session, index))
@@ -76,7 +79,7 @@ async def test_order_is_kept() -> None:
 
 async def test_flush_sends_the_end_and_gives_up_on_a_bus_that_is_away() -> None:
     bus, session = MemoryBus(), Session("main", "shop")
-    sender = LiveSender(bus, "main", maxlen=64)
+    sender = LiveSender(await hold(bus, "main", "capture"), "main", maxlen=64)
     sender.end(session.end("ended"))
     bus.away = True
     await sender.flush(0.5)
@@ -86,3 +89,17 @@ async def test_flush_sends_the_end_and_gives_up_on_a_bus_that_is_away() -> None:
     last = await bus.last(keys.frames("main"))
     assert last is not None
     assert isinstance(last.message, SessionEnd)
+
+
+async def test_who_has_lost_the_camera_stops_sending() -> None:
+    bus, session = MemoryBus(), Session("main", "shop")
+    sender = LiveSender(await hold(bus, "main", "capture", ttl_s=5), "main", maxlen=64)
+    bus.advance(6)
+    other = await hold(bus, "main", "capture")
+    sender.frame(*frame(session, 0))
+    sender.end(session.end("ended"))
+    with pytest.raises(LeaseLost):
+        await asyncio.wait_for(sender.run(), 2)
+    await sender.flush(0.5)
+    assert await bus.last(keys.frames("main")) is None
+    await other.release()
