@@ -6,12 +6,12 @@ import difflib
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import platformdirs
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, PrivateAttr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -78,6 +78,21 @@ class Settings(BaseSettings):
         default_factory=lambda: Path(platformdirs.user_data_dir("posewire", appauthor=False)),
         description="Where the embedded servers keep their data.",
     )
+
+    _elsewhere: tuple[Name, ...] = PrivateAttr(())
+
+    @property
+    def cameras_elsewhere(self) -> tuple[Name, ...]:
+        """Cameras that are switched off here only because other workers serve them."""
+        return self._elsewhere
+
+    def serving_only(self, names: Collection[str]) -> Settings:
+        """Return these settings with all cameras but those of ``names`` switched off."""
+        others = [n for n, camera in self.cameras.items() if camera.enabled and n not in names]
+        off = {name: self.cameras[name].model_copy(update={"enabled": False}) for name in others}
+        settings = self.model_copy(update={"cameras": self.cameras | off})
+        settings._elsewhere = tuple(others)
+        return settings
 
     @model_validator(mode="after")
     def _cameras_have_sources(self) -> Settings:
