@@ -23,7 +23,7 @@ from prometheus_client import Gauge
 from posewire.shared.bus import Bus, Lease, keys
 from posewire.shared.errors import BusUnavailable
 from posewire.shared.messages import Message
-from posewire.shared.tasks import cancel
+from posewire.shared.tasks import cancel, finish
 
 _log = structlog.get_logger(__name__)
 _cameras = Gauge("posewire_worker_cameras", "Cameras that this worker holds", ["role"])
@@ -83,7 +83,7 @@ class Fleet:
         if self._beating is not None:
             await cancel([self._beating])
         with contextlib.suppress(BusUnavailable):
-            await self._bus.leave(self._key, self._name)
+            await finish(self._bus.leave(self._key, self._name))
 
     async def _keep_beating(self) -> None:
         while True:

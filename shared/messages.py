@@ -3,22 +3,54 @@
 Coordinates are relative: x over the picture's width, y over its height, 0..1, origin top left.
 Times named ``*_at`` are seconds since the Unix epoch (UTC); ``t`` is seconds since the session
 began.
+
+Every field is bounded, and the bounds hold where a message is decoded: what is out of them is no
+message of ours, and nobody behind ``decode`` has to think of a time that is no number, a picture
+without a width, or a text that Postgres does not take.
 """
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias, Union
+from typing import Annotated, Literal, TypeAlias, Union
 
 import msgspec
+from msgspec import Meta
 
 from posewire.shared.errors import MessageError
 
 SCHEMA_VERSION = 1
 
-Box: TypeAlias = tuple[float, float, float, float]
+MOST_SIDE = 7680
+"""Pixels: no picture on the bus is wider or higher."""
+
+_NO_NUL = r"\A[^\x00]*\Z"
+Name: TypeAlias = Annotated[str, Meta(max_length=256, pattern=_NO_NUL)]
+"""Of a camera, session, source, model, zone; an id."""
+Text: TypeAlias = Annotated[str, Meta(max_length=4096, pattern=_NO_NUL)]
+EntryId: TypeAlias = Annotated[str, Meta(pattern=r"\A(?:[0-9]{1,19}-[0-9]{1,19})?\Z")]
+"""Of an entry in a stream; empty where there is none."""
+Count: TypeAlias = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+"""What Postgres keeps as an integer."""
+Total: TypeAlias = Annotated[int, Meta(ge=0, le=2**53)]
+Side: TypeAlias = Annotated[int, Meta(ge=1, le=MOST_SIDE)]
+Seconds: TypeAlias = Annotated[float, Meta(ge=0, le=1e9)]
+"""A time within a session, or a length of time: up to 30 years. No bound lets NaN pass."""
+Milliseconds: TypeAlias = Annotated[float, Meta(ge=0, le=1e12)]
+Instant: TypeAlias = Annotated[float, Meta(ge=0, le=4_102_444_800)]
+"""Seconds since the Unix epoch, up to the year 2100."""
+Score: TypeAlias = Annotated[float, Meta(ge=-1000, le=1000)]
+Place: TypeAlias = Annotated[float, Meta(ge=-100, le=100)]
+"""Relative to the picture's width or height; people reach beyond its border."""
+Rate: TypeAlias = Annotated[float, Meta(ge=0, le=1e6)]
+
+Box: TypeAlias = tuple[Place, Place, Place, Place]
 """x0, y0, x1, y1, relative."""
-Keypoint: TypeAlias = tuple[float, float, float]
+Keypoint: TypeAlias = tuple[Place, Place, Score]
 """x, y, score; relative; (0, 0, 0) where the point was not found."""
+_KEYPOINTS = 18
+_MOST_PERSONS = 1024
+Keypoints: TypeAlias = Annotated[tuple[Keypoint, ...], Meta(max_length=_KEYPOINTS)]
+"""18 keypoints in the order of ``posewire.shared.skeleton.KEYPOINTS``, or none: a box alone."""
 
 Policy = Literal["live", "lossless"]
 EventKind = Literal["entered", "exited", "zone_entered", "zone_exited", "dwelled", "line_crossed"]
@@ -27,6 +59,11 @@ CameraStatus = Literal[
     "starting", "running", "stalled", "reconnecting", "ended", "failed", "standby"
 ]
 """standby: this capture would play the camera; another one holds it, or nobody has told more."""
+
+
+def _whole(keypoints: tuple[Keypoint, ...]) -> None:
+    if len(keypoints) not in (0, _KEYPOINTS):
+        raise ValueError(f"expected 0 or {_KEYPOINTS} keypoints, got {len(keypoints)}")
 
 
 class _Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=False):
@@ -40,20 +77,20 @@ class FrameHeader(_Message, frozen=True, kw_only=True, tag="frame"):
     the index of the frame. ``captured_at`` is the session's start plus ``t``.
     """
 
-    camera: str
-    session: str
-    seq: int
-    t: float
-    captured_at: float
-    width: int
-    height: int
-    source: str
+    camera: Name
+    session: Name
+    seq: Count
+    t: Seconds
+    captured_at: Instant
+    width: Side
+    height: Side
+    source: Name
     policy: Policy = "live"
-    fps: float = 0.0
+    fps: Rate = 0.0
     """The source's nominal rate; 0 where it has none (image folders)."""
-    file: str | None = None
+    file: Name | None = None
     """Name of the image file, for image folders."""
-    term: int = 0
+    term: Total = 0
     """Term of the capture that published it, see ``Lease``; 0 from programs that hold no lease."""
 
 
@@ -63,16 +100,16 @@ class SessionEnd(_Message, frozen=True, kw_only=True, tag="session_end"):
     ``frames`` is how many frames the session had, so the last one is ``frames - 1``.
     """
 
-    camera: str
-    session: str
-    frames: int
-    t: float
-    captured_at: float
+    camera: Name
+    session: Name
+    frames: Count
+    t: Seconds
+    captured_at: Instant
     reason: Literal["ended", "switched", "failed"] = "ended"
-    source: str = ""
-    frame_id: str = ""
+    source: Name = ""
+    frame_id: EntryId = ""
     """Entry id in the frames stream; inference sets it when it passes the message on."""
-    term: int = 0
+    term: Total = 0
     """Term of the capture that published it."""
 
 
@@ -80,26 +117,28 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
     """What the models see of one human in one frame."""
 
     box: Box
-    score: float
-    keypoints: tuple[Keypoint, ...] = ()
-    """18 keypoints in the order of ``posewire.shared.skeleton.KEYPOINTS``, or none: a box alone."""
-    appearance: bytes = b""
+    score: Score
+    keypoints: Keypoints = ()
+    appearance: Annotated[bytes, Meta(max_length=65_536)] = b""
     """Colours of torso and legs, half of the bytes each: square roots of histograms, so that the
     normalised dot product of two is their Bhattacharyya coefficient. Zeros for a part that is not
     in the picture; empty where it was not taken."""
+
+    def __post_init__(self) -> None:
+        _whole(self.keypoints)
 
 
 class ModelRun(msgspec.Struct, frozen=True, kw_only=True):
     """Which network ran, where, and for how long."""
 
-    model: str
-    precision: str
-    device: str
-    ms: float
+    model: Name
+    precision: Name
+    device: Name
+    ms: Milliseconds
     """Time from the first request's start to the last one's end, in milliseconds."""
-    runs: int = 1
+    runs: Count = 1
     """How often the network ran on this frame (regions)."""
-    pixels: int = 0
+    pixels: Total = 0
     """Input pixels of these runs together: the work, whatever the machine."""
 
 
@@ -111,64 +150,67 @@ class PoseResult(_Message, frozen=True, kw_only=True, tag="poses"):
     """
 
     frame: FrameHeader
-    frame_id: str
+    frame_id: EntryId
     """Entry id of the frame in the frames stream: a worker that takes over continues after it."""
-    persons: tuple[Person, ...] = ()
+    persons: Annotated[tuple[Person, ...], Meta(max_length=_MOST_PERSONS)] = ()
     detector: ModelRun | None = None
     pose: ModelRun | None = None
-    decode_ms: float = 0.0
+    decode_ms: Milliseconds = 0.0
     """Time to read the pose network's outputs, all runs together."""
-    total_ms: float = 0.0
+    total_ms: Milliseconds = 0.0
     """Time from reading the frame to having its people."""
-    skipped: int = 0
+    skipped: Count = 0
     """Frames since the last result that the live policy passed over."""
-    error: str | None = None
+    error: Text | None = None
     """Why this frame could not be examined (broken JPEG); its ``persons`` is then empty."""
-    term: int = 0
+    term: Total = 0
     """Term of the inference worker that published it."""
 
 
 class TrackedPerson(msgspec.Struct, frozen=True, kw_only=True):
     """One person followed through the session, as of this frame."""
 
-    track: int
+    track: Count
     """Number of the track, from 1, never reused within a session."""
-    visit: int | None
+    visit: Count | None
     """Number of the visit once it is confirmed, from 1 within the session."""
     box: Box
-    score: float
-    keypoints: tuple[Keypoint, ...] = ()
-    dwell_s: float = 0.0
+    score: Score
+    keypoints: Keypoints = ()
+    dwell_s: Seconds = 0.0
     """Seconds since the person was first seen."""
-    zones: tuple[str, ...] = ()
+    zones: Annotated[tuple[Name, ...], Meta(max_length=1024)] = ()
     """Names of the zones that the person is in."""
+
+    def __post_init__(self) -> None:
+        _whole(self.keypoints)
 
 
 class Event(_Message, frozen=True, kw_only=True, tag="event"):
     """A fact about a visit at a moment."""
 
-    id: str
+    id: Name
     """uuid5 of camera, session, visit, kind and ordinal: the same after any replay."""
-    camera: str
-    session: str
-    visit: int
-    track: int
+    camera: Name
+    session: Name
+    visit: Count
+    track: Count
     kind: EventKind
     reason: EventReason | None
-    ordinal: int
+    ordinal: Count
     """Counts the events of this kind within the visit, from 0."""
-    seq: int
+    seq: Count
     """Frame where it happened."""
-    t: float
-    occurred_at: float
-    confirmed_at: float
-    people: int
+    t: Seconds
+    occurred_at: Instant
+    confirmed_at: Instant
+    people: Count
     """Confirmed people in view after this event: entered minus exited."""
-    zone: str | None = None
+    zone: Name | None = None
     """Name of the zone or line."""
-    direction: str | None = None
+    direction: Name | None = None
     """line_crossed: the name of the way."""
-    seconds: float | None = None
+    seconds: Seconds | None = None
     """dwelled: the time of stay that was reached. exited, zone_exited: how long it was."""
 
 
@@ -176,34 +218,34 @@ class TrackUpdate(_Message, frozen=True, kw_only=True, tag="tracks"):
     """Everything an overlay draws for one frame, and the events confirmed by it."""
 
     frame: FrameHeader
-    frame_id: str
-    persons: tuple[TrackedPerson, ...] = ()
-    people: int = 0
+    frame_id: EntryId
+    persons: Annotated[tuple[TrackedPerson, ...], Meta(max_length=_MOST_PERSONS)] = ()
+    people: Count = 0
     """Confirmed people in view: entered minus exited."""
-    zones: dict[str, int] = {}
+    zones: Annotated[dict[Name, Count], Meta(max_length=1024)] = {}
     """People in each zone."""
-    continued: dict[int, int] = {}
+    continued: Annotated[dict[Count, Count], Meta(max_length=_MOST_PERSONS)] = {}
     """Tracks that turned out to go on with an earlier one: its number, which they have from now
     on, by the number they had since they began."""
-    events: tuple[Event, ...] = ()
+    events: Annotated[tuple[Event, ...], Meta(max_length=65_536)] = ()
     detector: ModelRun | None = None
     pose: ModelRun | None = None
-    inference_ms: float = 0.0
-    skipped: int = 0
+    inference_ms: Milliseconds = 0.0
+    skipped: Count = 0
     """Frames since the last update that the live policy passed over."""
-    latency_ms: float = 0.0
+    latency_ms: Milliseconds = 0.0
     """From capture to this update; meaningful for live sources."""
-    term: int = 0
+    term: Total = 0
     """Term of the tracker that published it."""
 
 
 class Control(_Message, frozen=True, kw_only=True, tag="control"):
     """A wish to a camera's capture: play another of the configured sources."""
 
-    camera: str
+    camera: Name
     action: Literal["switch_source"]
-    source: str
-    requested_at: float
+    source: Name
+    requested_at: Instant
 
 
 class Progress(_Message, frozen=True, kw_only=True, tag="progress"):
@@ -214,37 +256,42 @@ class Progress(_Message, frozen=True, kw_only=True, tag="progress"):
     them where the bus has lost its last result. None where there are none to go on from.
     """
 
-    camera: str
-    session: str
-    seq: int
+    camera: Name
+    session: Name
+    seq: Annotated[int, Meta(ge=-1, le=2**31 - 1)]
     ended: bool = False
-    t: float = 0.0
-    persons: tuple[Person, ...] | None = None
-    term: int = 0
+    t: Seconds = 0.0
+    persons: Annotated[tuple[Person, ...], Meta(max_length=_MOST_PERSONS)] | None = None
+    term: Total = 0
     """Term of the tracker that told it."""
 
 
 class CameraState(_Message, frozen=True, kw_only=True, tag="camera_state"):
     """What capture says of a camera, at least every two seconds; stale when it stops saying so."""
 
-    camera: str
+    camera: Name
     status: CameraStatus
-    source: str
-    session: str | None
-    updated_at: float
+    source: Name
+    session: Name | None
+    updated_at: Instant
     policy: Policy = "live"
-    width: int = 0
-    height: int = 0
-    fps: float = 0.0
+    width: Annotated[int, Meta(ge=0, le=MOST_SIDE)] = 0
+    height: Annotated[int, Meta(ge=0, le=MOST_SIDE)] = 0
+    fps: Rate = 0.0
     """Measured frames per second put on the bus."""
-    frames: int = 0
-    error: str | None = None
+    frames: Count = 0
+    error: Text | None = None
     """Why the source does not run; credentials redacted."""
 
 
 Message: TypeAlias = Union[  # noqa: UP007 -- msgspec reads the union at run time on Python 3.10
     FrameHeader, SessionEnd, PoseResult, TrackUpdate, Event, Control, Progress, CameraState
 ]
+
+
+def as_text(text: str) -> str:
+    """Return ``text`` as a message may carry it: not too long, and of characters all can read."""
+    return text.encode(errors="replace").decode().replace("\0", "?")[:1000]
 
 
 class _Version(msgspec.Struct):

@@ -1,7 +1,9 @@
 """The shell around every service: one task per camera, restarts, leases, signals.
 
 serve(camera) ── raises BusUnavailable, StoreUnavailable, LeaseLost ──▶ pause, again
-              ── raises anything else ──▶ the process ends non-zero, its supervisor restarts it
+              ── raises DeviceError, ModelError, ConfigError ──▶ the process ends non-zero, its
+              │                                                   supervisor restarts it
+              └─ raises anything else ──▶ counted, logged; pause, again: no other camera notices
 """
 
 from __future__ import annotations
@@ -12,16 +14,33 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
 import structlog
+from prometheus_client import Counter
 
 from posewire.shared.backoff import Backoff
 from posewire.shared.bus import Lease
-from posewire.shared.errors import BusUnavailable, LeaseLost, StoreUnavailable
+from posewire.shared.causes import Causes
+from posewire.shared.errors import (
+    BusUnavailable,
+    ConfigError,
+    DeviceError,
+    LeaseLost,
+    ModelError,
+    StoreUnavailable,
+)
 from posewire.shared.tasks import cancel
 
 _log = structlog.get_logger(__name__)
 _ASK_S = 0.5
 """Pause between two tries to take a camera over."""
 _PASSING = (BusUnavailable, StoreUnavailable, LeaseLost)
+_OF_THE_PROCESS = (DeviceError, ModelError, ConfigError)
+"""What no camera can be served without."""
+_causes = Causes()
+failures = Counter(
+    "posewire_worker_failures_total",
+    "Faults in the work on one camera that it was begun anew for, or a message passed over",
+    ["camera"],
+)
 
 
 async def run_cameras(
@@ -29,9 +48,12 @@ async def run_cameras(
 ) -> None:
     """Run ``serve`` for every camera until cancelled, again after passing faults.
 
-    A ``serve`` that returns is started again at once. Any exception that is not a passing fault
-    cancels the others and is raised.
+    A ``serve`` that returns is started again at once; one that raises, after a pause. Only what no
+    camera can be served without (a device, a model, a setting) cancels the others and is raised.
     """
+    cameras = list(cameras)
+    for name in cameras:
+        failures.labels(name)  # seen as 0 from the start: rates need a first value
     tasks = [
         asyncio.create_task(_keep_serving(name, serve, most_pause_s), name=f"camera {name}")
         for name in cameras
@@ -61,8 +83,23 @@ async def _keep_serving(
             pause = backoff.next_s()
             _log.warning("worker.waits", camera=camera, reason=str(error), pause_s=round(pause, 2))
             await asyncio.sleep(pause)
+        except _OF_THE_PROCESS:
+            raise
+        except Exception as error:  # noqa: BLE001 -- one camera's fault must not stop the others
+            note_failure(camera, "worker.failed", error)
+            await asyncio.sleep(backoff.next_s())
         else:
             await asyncio.sleep(0)
+
+
+def note_failure(camera: str, event: str, error: Exception, **details: object) -> None:
+    """Count a fault in the work on a camera, and log it, with where it was, once per cause."""
+    failures.labels(camera).inc()
+    if times := _causes.due(event, camera, type(error).__name__, error):
+        _log.error(
+            event, camera=camera, error=f"{type(error).__name__}: {error}", times=times,
+            exc_info=error, **details,
+        )  # fmt: skip
 
 
 @contextlib.asynccontextmanager

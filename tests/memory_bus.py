@@ -20,10 +20,11 @@ from posewire.shared.bus.base import (
     Reader,
     block_ms,
     decode_entry,
+    decode_value,
     no_lease,
 )
-from posewire.shared.errors import BusUnavailable, MessageError
-from posewire.shared.messages import Message, decode, encode
+from posewire.shared.errors import BusUnavailable
+from posewire.shared.messages import Message, encode
 
 _Raw = tuple[tuple[int, int], bytes | None, bytes | None]
 
@@ -155,10 +156,7 @@ class MemoryBus(Bus):
     async def get(self, key: str) -> Message | None:
         self.check()
         data, until = self._values.get(key, (b"", 0.0))
-        try:
-            return decode(data) if self.clock < until else None
-        except MessageError:
-            return None
+        return decode_value(key, data) if self.clock < until else None
 
     def lease(self, key: str, *, ttl_s: float) -> Lease:
         return _MemoryLease(self, self._holdings, key, ttl_s)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
+from posewire.shared.jpeg import refusal
 from posewire.shared.messages import Box, TrackUpdate
 from posewire.shared.overlay import draw
 
@@ -15,18 +17,17 @@ _MOST_HEIGHT = 240
 
 def drawn_jpeg(jpeg: bytes, update: TrackUpdate, fps: float | None) -> bytes | None:
     """Return ``jpeg`` with the overlay of ``update``; None where it is no picture."""
-    data = np.frombuffer(jpeg, dtype=np.uint8)
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    image = _decoded(jpeg)
     if image is None:
         return None
-    draw(image.astype(np.uint8, copy=False), update, fps=fps or None)
+    draw(image, update, fps=fps or None)
     done, encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
     return encoded.tobytes() if done else None
 
 
 def scaled_jpeg(jpeg: bytes, width: int) -> bytes | None:
     """Return ``jpeg`` scaled down to ``width`` pixels; None where it is none, or not wider."""
-    image = cv2.imdecode(np.frombuffer(jpeg, dtype=np.uint8), cv2.IMREAD_COLOR)
+    image = _decoded(jpeg)
     if image is None or image.shape[1] <= width:
         return None
     height = max(round(image.shape[0] * width / image.shape[1]), 1)
@@ -37,7 +38,7 @@ def scaled_jpeg(jpeg: bytes, width: int) -> bytes | None:
 
 def person_jpeg(jpeg: bytes, box: Box) -> bytes | None:
     """Return the part of ``jpeg`` around a relative box, at most 240 pixels high, or None."""
-    image = cv2.imdecode(np.frombuffer(jpeg, dtype=np.uint8), cv2.IMREAD_COLOR)
+    image = _decoded(jpeg)
     if image is None:
         return None
     height, width = image.shape[:2]
@@ -51,6 +52,14 @@ def person_jpeg(jpeg: bytes, box: Box) -> bytes | None:
     if part.shape[0] > _MOST_HEIGHT:
         scale = _MOST_HEIGHT / part.shape[0]
         size = (max(round(part.shape[1] * scale), 1), _MOST_HEIGHT)
-        part = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
+        part = np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
     done, encoded = cv2.imencode(".jpg", part, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
     return encoded.tobytes() if done else None
+
+
+def _decoded(jpeg: bytes) -> npt.NDArray[np.uint8] | None:
+    """Return the picture, BGR, shape (height, width, 3); None where it is none, or too large."""
+    if refusal(jpeg) is not None:
+        return None
+    decoded = cv2.imdecode(np.frombuffer(jpeg, dtype=np.uint8), cv2.IMREAD_COLOR)
+    return None if decoded is None else np.asarray(decoded, dtype=np.uint8)

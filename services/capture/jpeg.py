@@ -1,4 +1,4 @@
-"""JPEG in and out: sizes from headers, encoding, scaling down, turning upright.
+"""JPEG in and out: encoding, scaling down, turning upright.
 
 Images are uint8 arrays of shape (height, width, 3), BGR.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import struct
-from dataclasses import dataclass
 from typing import cast
 
 import cv2
@@ -15,75 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posewire.shared.errors import SourceError
+from posewire.shared.jpeg import DHT, SOS, read_header
 from posewire.shared.settings import CaptureSettings
 
 Image = NDArray[np.uint8]
-
-_SOI, _SOS, _DHT, _APP1 = 0xD8, 0xDA, 0xC4, 0xE1
-_FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {_DHT, 0xC8, 0xCC}
-_ORIENTATION_TAG = 0x0112
-
-
-@dataclass(frozen=True, slots=True)
-class JpegInfo:
-    """What a JPEG's header says; ``orientation`` is EXIF's, 1 (upright) to 8."""
-
-    width: int
-    height: int
-    components: int
-    orientation: int
-    has_huffman_tables: bool
-
-
-def read_header(jpeg: bytes) -> JpegInfo:
-    """Return what the header of ``jpeg`` says, without decoding it.
-
-    Raises ValueError where these bytes are no JPEG.
-    """
-    if jpeg[:2] != b"\xff\xd8":
-        raise ValueError(f"expected a JPEG (ff d8 ...), got {jpeg[:4].hex(' ') or 'nothing'}")
-    frame: tuple[int, int, int] | None = None
-    orientation, has_tables, at = 1, False, 2
-    while at + 4 <= len(jpeg):
-        if jpeg[at] != 0xFF:
-            raise ValueError(f"broken JPEG: no marker at byte {at}")
-        marker = jpeg[at + 1]
-        if marker in (0xFF, 0x01) or 0xD0 <= marker <= _SOI:  # fill bytes; markers without length
-            at += 1 if marker == 0xFF else 2
-            continue
-        if marker == _SOS:
-            break
-        (length,) = struct.unpack_from(">H", jpeg, at + 2)
-        body = jpeg[at + 4 : at + 2 + length]
-        if marker in _FRAME_HEADERS and len(body) >= 6:
-            height, width = struct.unpack_from(">HH", body, 1)
-            frame = width, height, body[5]
-        elif marker == _DHT:
-            has_tables = True
-        elif marker == _APP1 and body[:6] == b"Exif\0\0":
-            orientation = _exif_orientation(body[6:])
-        at += 2 + max(2, length)
-    if frame is None or not frame[0] or not frame[1]:
-        raise ValueError(f"broken JPEG: no size within its {len(jpeg)} bytes")
-    return JpegInfo(*frame, orientation, has_tables)
-
-
-def _exif_orientation(tiff: bytes) -> int:
-    order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
-    if order is None:
-        return 1
-    try:
-        (directory,) = struct.unpack_from(order + "I", tiff, 4)
-        (entries,) = struct.unpack_from(order + "H", tiff, directory)
-        for entry in range(entries):
-            tag, _kind, _count, value = struct.unpack_from(
-                order + "HHIH", tiff, directory + 2 + 12 * entry
-            )
-            if tag == _ORIENTATION_TAG:
-                return value if 1 <= value <= 8 else 1
-    except struct.error:
-        return 1
-    return 1
 
 
 def encode(image: Image, quality: int) -> bytes:
@@ -181,9 +115,9 @@ def _standard_huffman_tables() -> bytes:
     """Return the DHT segments of ITU-T T.81, Annex K.3: what an encoder writes by default."""
     jpeg = encode(np.zeros((16, 16, 3), dtype=np.uint8), 90)
     tables, at = b"", 2
-    while jpeg[at + 1] != _SOS:
+    while jpeg[at + 1] != SOS:
         end = at + 2 + struct.unpack_from(">H", jpeg, at + 2)[0]
-        if jpeg[at + 1] == _DHT:
+        if jpeg[at + 1] == DHT:
             tables += jpeg[at:end]
         at = end
     return tables

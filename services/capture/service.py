@@ -27,7 +27,7 @@ from posewire.shared.errors import BusUnavailable
 from posewire.shared.heart import Heart
 from posewire.shared.messages import CameraState, Control
 from posewire.shared.settings import Settings
-from posewire.shared.tasks import cancel
+from posewire.shared.tasks import cancel, finish
 from posewire.shared.worker import holding, run_cameras
 
 _log = structlog.get_logger(__name__)
@@ -78,7 +78,7 @@ class _Camera:
                     async with _beside(self._read_controls()):
                         await self._play_wanted()
             finally:
-                await self._player.stop()
+                await finish(self._player.stop())
 
     async def _stand_by(self, lease: Lease) -> None:
         """Say that another capture has the camera; the state is its holder's, if that speaks."""

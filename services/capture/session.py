@@ -10,7 +10,7 @@ from typing import Literal
 import structlog
 
 from posewire.capture.sources import Picture
-from posewire.shared.messages import FrameHeader, Policy, SessionEnd
+from posewire.shared.messages import FrameHeader, Policy, SessionEnd, as_text
 
 _log = structlog.get_logger(__name__)
 EndReason = Literal["ended", "switched", "failed"]
@@ -68,7 +68,7 @@ class Session:
             source=self.source,
             policy=policy,
             fps=fps,
-            file=picture.file,
+            file=None if picture.file is None else as_text(picture.file),
         )
 
     def follow_clock(self) -> None:

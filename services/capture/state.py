@@ -10,7 +10,7 @@ from posewire.capture import metrics
 from posewire.capture.waiting import set_within
 from posewire.shared.bus import Lease, keys
 from posewire.shared.errors import BusUnavailable
-from posewire.shared.messages import CameraState, CameraStatus, Policy
+from posewire.shared.messages import CameraState, CameraStatus, Policy, as_text
 
 TTL_S = 6.0
 _EVERY_S = 2.0
@@ -88,7 +88,7 @@ class StateBoard:
             height=self._size[1],
             fps=round((seen - 1) / span, 2) if span > 0 else 0.0,
             frames=self._frames,
-            error=self._error or self.complaint,
+            error=as_text(error) if (error := self._error or self.complaint) else None,
         )
 
     async def run(self) -> None:

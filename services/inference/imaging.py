@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from posewire.shared.jpeg import refusal
+
 Image = npt.NDArray[np.uint8]
 """BGR, shape (height, width, 3)."""
 
@@ -37,8 +39,8 @@ class View:
 
 
 def decode_jpeg(data: bytes) -> Image | None:
-    """Return the picture, None where ``data`` is no complete picture."""
-    if not data:
+    """Return the picture, None where ``data`` is no complete JPEG of a size that is allowed."""
+    if refusal(data) is not None:
         return None
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)

@@ -19,6 +19,7 @@ from posewire.inference.pipeline import PersonPipeline
 from posewire.inference.stall import Stall
 from posewire.inference.watch import Examined, Examiner, Findings, Watch
 from posewire.shared.bus import START, Bus, Entry, Lease, keys
+from posewire.shared.causes import Causes
 from posewire.shared.fleet import Fleet
 from posewire.shared.heart import Heart
 from posewire.shared.messages import FrameHeader, PoseResult, Progress, SessionEnd
@@ -36,6 +37,7 @@ _seconds = Histogram(
     ["stage"],
     buckets=(0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5),
 )
+_causes = Causes()
 _LIVE_IN_FLIGHT = 2
 """Live frames examined at once: more would only make each of them older."""
 
@@ -154,13 +156,15 @@ class _CameraWorker:
         message = entry.message
         if isinstance(message, SessionEnd):
             await self._drain()
-            end = _with_frame_id(message, entry.id)
-            await self._bus.publish(keys.poses(self._camera), end, maxlen=self._maxlen)
+            end = replace(message, frame_id=entry.id)
+            await self._lease.publish(keys.poses(self._camera), end, maxlen=self._maxlen)
             return
         if not isinstance(message, FrameHeader):
-            _log.warning(
-                "inference.unexpected", camera=self._camera, message=type(message).__name__
-            )
+            if times := _causes.due(self._camera, type(message).__name__):
+                _log.warning(
+                    "inference.unexpected",
+                    camera=self._camera, message=type(message).__name__, times=times,
+                )  # fmt: skip
             return
         if message.policy == "lossless" and not _follows(message, self._last):
             await self._catch_up(message)
@@ -208,8 +212,10 @@ class _CameraWorker:
             total_ms=findings.total_ms,
             skipped=done.skipped,
             error=findings.error,
+            term=self._lease.term,
         )
-        await self._bus.publish(keys.poses(self._camera), result, maxlen=self._maxlen)
+        # The server asks for the lease: it may have been lost while the frame was examined.
+        await self._lease.publish(keys.poses(self._camera), result, maxlen=self._maxlen)
         _frames.labels(self._camera).inc()
         _seconds.labels("total").observe(findings.total_ms / 1000)
         _seconds.labels("decode").observe(findings.decode_ms / 1000)
@@ -218,10 +224,11 @@ class _CameraWorker:
                 _seconds.labels(stage).observe(run_.ms / 1000)
         if findings.error is not None:
             _broken.labels(self._camera).inc()
-            _log.warning(
-                "inference.broken_frame",
-                camera=self._camera, seq=done.header.seq, error=findings.error,
-            )  # fmt: skip
+            if times := _causes.due(self._camera, findings.error):
+                _log.warning(
+                    "inference.broken_frame",
+                    camera=self._camera, seq=done.header.seq, error=findings.error, times=times,
+                )  # fmt: skip
 
     async def cancel(self) -> None:
         """Give up what is on its way."""
@@ -241,16 +248,3 @@ def _gap(last: FrameHeader | None, header: FrameHeader) -> int:
     if last is None or last.session != header.session or header.seq <= last.seq:
         return 0
     return header.seq - last.seq - 1
-
-
-def _with_frame_id(end: SessionEnd, entry_id: str) -> SessionEnd:
-    return SessionEnd(
-        camera=end.camera,
-        session=end.session,
-        frames=end.frames,
-        t=end.t,
-        captured_at=end.captured_at,
-        reason=end.reason,
-        source=end.source,
-        frame_id=entry_id,
-    )

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from posewire.inference.finder import Frame, Prior
-from posewire.shared.messages import FrameHeader, ModelRun, Person
+from posewire.shared.errors import PosewireError
+from posewire.shared.jpeg import refusal
+from posewire.shared.messages import FrameHeader, ModelRun, Person, as_text
+from posewire.shared.worker import note_failure
 
 MOST_GAP_S = 1.0
 """People may be anywhere after so long: the frame stands alone."""
@@ -75,14 +78,24 @@ class Watch:
         before_t: float | None,
         before: asyncio.Task[Examined] | Examined | None,
     ) -> Examined:
-        prepared = await self._examiner.prepare(jpeg, frame.t, before_t)
-        if isinstance(before, asyncio.Task):
-            # Shielded: who gives up this frame does not give up the one before.
-            before = await asyncio.shield(before)
-        if prepared is None:
-            error = f"not a picture: {len(jpeg)} bytes that no JPEG decoder takes"
-            return Examined(frame, Findings((), None, None, 0.0, error=error))
-        return Examined(frame, await self._examiner.examine(prepared, prior_of(frame, before)))
+        error = refusal(jpeg, (frame.width, frame.height))
+        prepared = None
+        try:
+            if error is None:
+                prepared = await self._examiner.prepare(jpeg, frame.t, before_t)
+            if isinstance(before, asyncio.Task):
+                # Shielded: who gives up this frame does not give up the one before.
+                before = await asyncio.shield(before)
+            if prepared is not None:
+                findings = await self._examiner.examine(prepared, prior_of(frame, before))
+                return Examined(frame, findings)
+        except PosewireError:
+            raise  # the device, not this frame
+        except Exception as caught:  # noqa: BLE001 -- one frame must not stop those after it
+            note_failure(frame.camera, "inference.frame_failed", caught, seq=frame.seq)
+            error = as_text(f"cannot be examined: {type(caught).__name__}: {caught}")
+        error = error or f"not a picture: {len(jpeg)} bytes that no JPEG decoder takes"
+        return Examined(frame, Findings((), None, None, 0.0, error=error))
 
 
 def prior_of(frame: FrameHeader, before: Examined | None) -> Prior | None:

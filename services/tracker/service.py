@@ -24,7 +24,7 @@ from posewire.shared.fleet import Fleet
 from posewire.shared.heart import Heart
 from posewire.shared.messages import EventKind, PoseResult, Progress, SessionEnd, TrackUpdate
 from posewire.shared.settings import Settings
-from posewire.shared.worker import holding, require, run_cameras
+from posewire.shared.worker import holding, note_failure, require, run_cameras
 from posewire.tracker.integrations import Integrations
 from posewire.tracker.store import Checkpoint, Drawn, Rows, Store
 from posewire.tracker.tracking import CameraTracker
@@ -32,6 +32,11 @@ from posewire.tracker.tracking import CameraTracker
 _log = structlog.get_logger(__name__)
 _frames = Counter("posewire_tracker_frames_total", "Frames tracked", ["camera"])
 _repeated = Counter("posewire_tracker_repeated_total", "Frames dropped as known", ["camera"])
+_late = Counter(
+    "posewire_tracker_late_total",
+    "Frames dropped as late: their session has ended, or their capture has lost the camera",
+    ["camera"],
+)
 _missing = Counter("posewire_tracker_missing_total", "Lossless frames that never came", ["camera"])
 _events = Counter("posewire_events_total", "Events confirmed", ["camera", "kind"])
 _people = Gauge("posewire_people", "Confirmed people in view", ["camera"])
@@ -103,7 +108,7 @@ class _CameraWorker:
         self._on_events = on_events
         self._camera, self._bus, self._store, self._lease = camera, bus, store, lease
         self._maxlen = settings.bus.results_maxlen
-        for counter in (_frames, _repeated, _missing):
+        for counter in (_frames, _repeated, _late, _missing):
             counter.labels(camera)  # seen as 0 from the start: rates need a first value
         for kind in get_args(EventKind):
             _events.labels(camera, kind)
@@ -139,7 +144,7 @@ class _CameraWorker:
             block_s = self._every_s if self._dirty else _AREAS_S
             entries = await reader.read(count=_BATCH, block_s=block_s)
             for entry in entries:
-                self._take(entry)
+                await self._take(entry)
             if self._dirty and self._due(idle=not entries):
                 await self._save()
             elif time.monotonic() - self._told_at > _HEARTBEAT_S:
@@ -166,28 +171,56 @@ class _CameraWorker:
         late = time.monotonic() - self._committed_at >= self._every_s
         return idle or late or len(self._updates) < _BATCH
 
-    def _take(self, entry: Entry) -> None:
+    async def _take(self, entry: Entry) -> None:
         message = entry.message
         if isinstance(message, PoseResult):
-            if self._known(message.frame.session, message.frame.seq):
-                _repeated.labels(self._camera).inc()
-                return
-            self._track(message, entry.id)
+            session, seq, term = message.frame.session, float(message.frame.seq), message.frame.term
         elif isinstance(message, SessionEnd):
-            if self._known(message.session, message.frames, end=True):
-                _repeated.labels(self._camera).inc()
-                return
-            self._end(message, entry.id)
+            session, seq, term = message.session, math.inf, message.term
         else:
-            _log.warning("tracker.unexpected", camera=self._camera, message=type(message).__name__)
+            self._pass_over(entry, TypeError(f"{type(message).__name__} among the poses"))
+            return
+        if self._known(session, seq):
+            _repeated.labels(self._camera).inc()
+        elif await self._late(session, term):
+            _late.labels(self._camera).inc()
+        else:
+            try:
+                if isinstance(message, PoseResult):
+                    self._track(message, entry.id)
+                else:
+                    self._end(message, entry.id)
+            except Exception as error:  # noqa: BLE001 -- one message must not stop those after it
+                self._pass_over(entry, error)
 
-    def _known(self, session: str, seq: int, *, end: bool = False) -> bool:
-        if session != self._at.session:
+    def _pass_over(self, entry: Entry, error: Exception) -> None:
+        """Leave a message behind for good: the position that is committed lies after it."""
+        message, seq = entry.message, self._at.seq
+        if isinstance(message, PoseResult) and message.frame.session == self._at.session:
+            seq = message.frame.seq  # capture may wait for it
+        self._at = replace(self._at, seq=seq, position=entry.id)
+        note_failure(self._camera, "tracker.message_failed", error, entry=entry.id)
+
+    def _known(self, session: str, seq: float) -> bool:
+        return session == self._at.session and (self._at.ended or seq <= self._at.seq)
+
+    async def _late(self, session: str, term: int) -> bool:
+        """Return whether a message is of a session that has ended, or of an earlier capture.
+
+        A lower term is an earlier one only if the bus has given a higher one since: a bus that has
+        come back empty counts anew. Raises BusUnavailable.
+        """
+        if session == self._at.session:
             return False
-        return self._at.ended or (not end and seq <= self._at.seq)
+        if self._tracker.is_over(session):
+            return True
+        if not 0 < term < self._tracker.term:
+            return False
+        return term < await self._bus.term(keys.lease(self._camera, "capture"))
 
     def _track(self, result: PoseResult, position: str) -> None:
         frame = result.frame
+        update = self._tracker.update(result)
         if frame.session != self._at.session:
             self._rows.sessions.append(frame)
             expected = 0
@@ -197,7 +230,6 @@ class _CameraWorker:
             _missing.labels(self._camera).inc(frame.seq - expected)
             # Pictures of a folder that cannot be read leave gaps, too.
             _log.warning("tracker.gap", camera=self._camera, seq=frame.seq, expected=expected)
-        update = self._tracker.update(result)
         self._rows.events.extend(update.events)
         self._updates.append(update)
         self._at = replace(
@@ -227,12 +259,15 @@ class _CameraWorker:
         updates, self._rows, self._updates = self._updates, Rows(), []
         await self._tell()
         for update in updates:
-            await self._bus.publish(
+            await self._lease.publish(
                 keys.tracks(self._camera), self._stamped(update), maxlen=self._maxlen
             )
 
     def _stamped(self, update: TrackUpdate | SessionEnd) -> TrackUpdate | SessionEnd:
-        if isinstance(update, SessionEnd) or update.frame.policy != "live":
+        if isinstance(update, SessionEnd):
+            return update
+        update = msgspec.structs.replace(update, term=self._lease.term)
+        if update.frame.policy != "live":
             return update
         latency_s = max(time.time() - update.frame.captured_at, 0.0)
         _latency.labels(self._camera).observe(latency_s)
@@ -249,6 +284,7 @@ class _CameraWorker:
                 ended=self._committed.ended,
                 t=t,
                 persons=persons,
+                term=self._lease.term,
             )
-            await self._bus.put(keys.progress(self._camera), progress)
+            await self._lease.put(keys.progress(self._camera), progress)
         self._told_at = time.monotonic()

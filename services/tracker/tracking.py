@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from typing import Any
 
@@ -24,6 +25,8 @@ from posewire.tracker.tracks import Sighting, Tracks
 from posewire.tracker.visits import Fact, Visit, Visits
 from posewire.tracker.zones import Borders, count
 
+_MOST_OVER = 16
+"""Sessions remembered when they have ended; each costs 8 bytes in every commit."""
 NAMESPACE = uuid.UUID("6f1d9c52-7a43-5e0b-9f6e-0d5a5e5e7a11")
 """Namespace of the ids of visits and events."""
 
@@ -41,6 +44,10 @@ class _Session(msgspec.Struct):
 class _State(msgspec.Struct):
     camera: str
     session: _Session | None = None
+    over: bytes = b""
+    """Digests of the last sessions that have ended, 8 bytes each, the newest last."""
+    term: int = 0
+    """Term of the capture that the last frame is from."""
 
 
 class CameraTracker:
@@ -94,8 +101,29 @@ class CameraTracker:
         session = self._state.session
         return (0.0, None) if session is None else (session.last.t, session.seen)
 
+    @property
+    def term(self) -> int:
+        """Term of the capture that the last frame is from; 0 from one that held no lease."""
+        return self._state.term
+
+    def is_over(self, session: str) -> bool:
+        """Return whether ``session`` is one of the last that have ended: nothing more is of it."""
+        over, digest = self._state.over, _digest(session)
+        return any(over[at : at + 8] == digest for at in range(0, len(over), 8))
+
     def update(self, result: PoseResult) -> TrackUpdate:
-        """Take in a frame. The first frame of another session ends the one before."""
+        """Take in a frame. The first frame of another session ends the one before.
+
+        Whatever this raises, the state is then as it was before the frame.
+        """
+        before = _copies.encode(self._state)
+        try:
+            return self._update(result)
+        except Exception:
+            self._state = _decoder.decode(before)
+            raise
+
+    def _update(self, result: PoseResult) -> TrackUpdate:
         frame = result.frame
         session = self._state.session
         events: list[Event] = []
@@ -107,6 +135,7 @@ class CameraTracker:
             session = _Session(frame, tracks, Visits(open=[]))
             self._state.session = session
         session.last = frame
+        self._state.term = frame.term or self._state.term
         session.seen = result.persons if result.error is None else None
         # A frame that could not be examined says nothing: nobody was seen, nobody was missed.
         sightings: list[Sighting] = []
@@ -135,8 +164,17 @@ class CameraTracker:
         )
 
     def end(self, end: SessionEnd) -> tuple[Event, ...]:
-        """End the session: everybody in view has left with the source."""
+        """End the session: everybody in view has left with the source. Raises as ``update``."""
+        before = _copies.encode(self._state)
+        try:
+            return self._end(end)
+        except Exception:
+            self._state = _decoder.decode(before)
+            raise
+
+    def _end(self, end: SessionEnd) -> tuple[Event, ...]:
         session = self._state.session
+        self._remember_end(end.session)
         if session is None or session.last.session != end.session:
             return ()
         return tuple(self._close(session, max(end.t, session.last.t)))
@@ -146,8 +184,13 @@ class CameraTracker:
             self._borders = Borders(self._areas, session.tracks.aspect)
         return self._borders
 
+    def _remember_end(self, session: str) -> None:
+        if not self.is_over(session):
+            self._state.over = (self._state.over + _digest(session))[-8 * _MOST_OVER :]
+
     def _close(self, session: _Session, t: float) -> list[Event]:
         self._state.session = None
+        self._remember_end(session.last.session)
         facts = session.visits.end(session.tracks, t)
         return [self._event(fact, session.last) for fact in facts]
 
@@ -172,6 +215,10 @@ class CameraTracker:
             direction=fact.direction,
             seconds=None if fact.seconds is None else round(fact.seconds, 3),
         )
+
+
+def _digest(session: str) -> bytes:
+    return hashlib.blake2b(session.encode(), digest_size=8).digest()
 
 
 def visit_id(camera: str, session: str, number: int) -> uuid.UUID:
@@ -216,4 +263,6 @@ def _array(_type: type, value: Any) -> Any:
 
 
 _encoder = msgspec.msgpack.Encoder(enc_hook=_plain)
+_copies = msgspec.msgpack.Encoder(enc_hook=_plain)
+"""For copies that are kept for the time of one frame."""
 _decoder = msgspec.msgpack.Decoder(_State, dec_hook=_array)

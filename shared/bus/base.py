@@ -14,6 +14,7 @@ from typing import Protocol
 import structlog
 from prometheus_client import Counter
 
+from posewire.shared.causes import Causes
 from posewire.shared.errors import LeaseLost, MessageError
 from posewire.shared.messages import Message, decode
 
@@ -24,7 +25,7 @@ _log = structlog.get_logger(__name__)
 undecodable = Counter(
     "posewire_bus_undecodable_total", "Entries dropped because they are no message of ours", ["key"]
 )
-_warned: set[tuple[str, str]] = set()
+_causes = Causes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,10 +167,19 @@ def decode_entry(
         return Entry(entry_id, decode(data), payload)
     except MessageError as error:
         undecodable.labels(key=key).inc()
-        cause = (key, str(error))
-        if cause not in _warned and len(_warned) < 1000:
-            _warned.add(cause)
-            _log.warning("bus.undecodable", key=key, entry=entry_id, error=str(error))
+        if times := _causes.due(key, error):
+            _log.warning("bus.undecodable", key=key, entry=entry_id, error=str(error), times=times)
+        return None
+
+
+def decode_value(key: str, data: bytes) -> Message | None:
+    """Return a value, or None (counted, logged once per cause) where it is no message."""
+    try:
+        return decode(data)
+    except MessageError as error:
+        undecodable.labels(key=key).inc()
+        if times := _causes.due(key, error):
+            _log.warning("bus.undecodable_value", key=key, error=str(error), times=times)
         return None
 
 

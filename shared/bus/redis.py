@@ -27,11 +27,12 @@ from posewire.shared.bus.base import (
     Reader,
     block_ms,
     decode_entry,
+    decode_value,
     undecodable,
 )
 from posewire.shared.bus.lease import MESSAGE, PAYLOAD, LeaseScripts, RedisLease, term_key
-from posewire.shared.errors import BusUnavailable, MessageError
-from posewire.shared.messages import Message, decode, encode
+from posewire.shared.errors import BusUnavailable
+from posewire.shared.messages import Message, encode
 from posewire.shared.redact import redact
 
 _log = structlog.get_logger(__name__)
@@ -140,11 +141,7 @@ class RedisBus(Bus):
 
     async def get(self, key: str) -> Message | None:
         data: Any = await self.call(self._client.get(key))
-        try:
-            return None if data is None else decode(data)
-        except MessageError as error:
-            _log.warning("bus.undecodable_value", key=key, error=str(error))
-            return None
+        return None if data is None else decode_value(key, data)
 
     def lease(self, key: str, *, ttl_s: float) -> Lease:
         return RedisLease(self.call, self._lease_scripts, key, ttl_s)

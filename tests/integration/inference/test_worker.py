@@ -14,14 +14,15 @@ from posewire.shared.bus import Lease, keys
 from posewire.shared.messages import FrameHeader, Person, Policy, PoseResult, Progress, SessionEnd
 from posewire.shared.settings import Settings
 from posewire.shared.worker import run_cameras
-from tests.memory_bus import MemoryBus
+from tests.memory_bus import MemoryBus, hold
+from tests.pictures import declaring, grey_jpeg
 
 FRAMES = keys.frames("door")
 POSES = keys.poses("door")
 
 
 class Examiner:
-    """Finds as many people as the picture's one byte says, after a while."""
+    """Finds as many people as the byte after the picture says, after a while."""
 
     def __init__(self, most_s: float = 0.01) -> None:
         self.most_s = most_s
@@ -33,7 +34,7 @@ class Examiner:
         self.most_at_once = max(self.most_at_once, self.at_once)
         await asyncio.sleep(random.uniform(0, self.most_s))
         self.at_once -= 1
-        return jpeg[0] if jpeg else None
+        return jpeg[-1]
 
     async def examine(self, prepared: int, prior: Prior | None) -> Findings:
         await asyncio.sleep(random.uniform(0, self.most_s))
@@ -55,9 +56,14 @@ def header(seq: int, policy: Policy = "lossless", session: str = "s") -> FrameHe
     )  # fmt: skip
 
 
+def picture(people: int) -> bytes:
+    """Return a picture for ``Examiner``."""
+    return grey_jpeg() + bytes([people])
+
+
 async def put(bus: MemoryBus, seqs: range, policy: Policy = "lossless") -> None:
     for seq in seqs:
-        await bus.publish(FRAMES, header(seq, policy), maxlen=1000, payload=bytes([seq % 5]))
+        await bus.publish(FRAMES, header(seq, policy), maxlen=1000, payload=picture(seq % 5))
 
 
 async def results(bus: MemoryBus) -> list[PoseResult]:
@@ -125,7 +131,7 @@ async def test_the_end_of_a_session_follows_its_frames(settings: Settings) -> No
     await put(bus, range(10))
     end = SessionEnd(camera="door", session="s", frames=10, t=0.9, captured_at=0.9)
     end_id = await bus.publish(FRAMES, end, maxlen=1000)
-    await bus.publish(FRAMES, header(0, session="next"), maxlen=1000, payload=b"\x01")
+    await bus.publish(FRAMES, header(0, session="next"), maxlen=1000, payload=picture(1))
     async with Running(settings, bus, Examiner()):
         for _ in range(500):
             if await bus.length(POSES) == 12:
@@ -196,3 +202,57 @@ async def test_junk_and_pictures_that_are_none_do_not_stop_it(settings: Settings
     assert "not a picture" in errors[3]
     assert errors.count(None) == 5
     assert [r.persons[0].score for r in found if not r.error] == [1, 2, 3, 1, 2]
+
+
+async def test_a_size_that_asks_for_gigabytes_is_refused_unread(settings: Settings) -> None:
+    """A header may declare what it likes; memory is for what was announced and is allowed."""
+    bus, examiner = MemoryBus(), Examiner()
+    await put(bus, range(1))
+    await bus.publish(FRAMES, header(1), maxlen=99, payload=declaring(picture(1), 30_000, 30_000))
+    await bus.publish(FRAMES, header(2), maxlen=99, payload=declaring(picture(1), 640, 480))
+    await put(bus, range(3, 4))
+    async with Running(settings, bus, examiner):
+        await until(bus, 3)
+    errors = [r.error for r in await results(bus)]
+    assert errors[0] is errors[3] is None
+    assert "30000x30000; at most 7680" in str(errors[1])
+    assert "640x480, announced were 64x48" in str(errors[2])
+
+
+async def test_a_frame_that_breaks_the_examination_is_passed_over(settings: Settings) -> None:
+    class Fragile(Examiner):
+        async def examine(self, prepared: int, prior: Prior | None) -> Findings:
+            if prepared == 3:
+                raise ZeroDivisionError("a network saw nothing like it before")
+            return await super().examine(prepared, prior)
+
+    bus = MemoryBus()
+    await put(bus, range(8))
+    async with Running(settings, bus, Fragile()):
+        await until(bus, 7)
+    errors = [r.error for r in await results(bus)]
+    assert [error is None for error in errors] == [n != 3 for n in range(8)]
+    assert "ZeroDivisionError: a network saw nothing like it" in str(errors[3])
+
+
+async def test_what_was_examined_without_the_lease_is_not_published(settings: Settings) -> None:
+    """The lease ran out while the frame was examined, and another worker has the camera."""
+    bus, begun, go_on = MemoryBus(), asyncio.Event(), asyncio.Event()
+
+    class Slow(Examiner):
+        async def examine(self, prepared: int, prior: Prior | None) -> Findings:
+            begun.set()
+            await go_on.wait()
+            return await super().examine(prepared, prior)
+
+    await put(bus, range(1))
+    async with Running(settings, bus, Slow()):
+        await begun.wait()
+        bus.advance(settings.bus.lease_s + 1)
+        other = await hold(bus, "door", "inference")
+        go_on.set()
+        await asyncio.sleep(0.3)
+        assert await results(bus) == []
+        await other.release()
+        await until(bus, 0)
+    assert {r.term for r in await results(bus)} == {3}

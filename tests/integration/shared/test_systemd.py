@@ -23,6 +23,7 @@ from posewire.shared.messages import FrameHeader
 from posewire.shared.settings import Settings
 from posewire.shared.systemd import Notifier, watchdog_s, writes_to_journal
 from tests.memory_bus import MemoryBus
+from tests.pictures import grey_jpeg
 
 
 class Manager:
@@ -154,7 +155,7 @@ async def test_a_stuck_device_stops_the_watchdog(manager: Manager) -> None:
             camera="door", session="s", seq=0, t=0, captured_at=0, width=64, height=48,
             source="demo", policy="live",
         )  # fmt: skip
-        await bus.publish(keys.frames("door"), frame, maxlen=8, payload=b"x")
+        await bus.publish(keys.frames("door"), frame, maxlen=8, payload=grey_jpeg())
         lines = await manager.until("STATUS=Stuck")
         assert lines[-1].startswith("STATUS=Stuck: no answer from the device")
         assert lines[-1].endswith("camera door")
