@@ -34,7 +34,8 @@ COLUMNS = ["frame", "t", "kind", "reason", "visit", "track", "people"]
 class System:
     """Valkey, Postgres and the four services, playing one file once, lossless.
 
-    ``cameras``: other sources and cameras, as TOML; {video} stands for the file.
+    ``cameras``: other sources and cameras, as TOML; {video} stands for the file. ``urls``: where
+    the services find bus and database, where that is not at the servers themselves.
     """
 
     def __init__(
@@ -46,17 +47,20 @@ class System:
         window: int = 48,
         port: int = 0,
         cameras: str = "",
+        valkey: EmbeddedValkey | None = None,
+        urls: tuple[str, str] | None = None,
     ) -> None:
         self.folder = folder
-        self.valkey = EmbeddedValkey(folder / "valkey")
+        self.valkey = valkey or EmbeddedValkey(folder / "valkey")
         self.postgres = EmbeddedPostgres(folder / "postgres")
         self._environment = os.environ | environment
         self._up: subprocess.Popen[bytes] | None = None
         self._config = folder / "posewire.toml"
+        bus_url, database_url = urls or (self.valkey.url, self.postgres.url)
         self._config.write_text(
             f"data_dir = {json.dumps(str(folder / 'data'))}\n"
-            f"[bus]\nurl = {json.dumps(self.valkey.url)}\nlossless_window = {window}\n"
-            f"[database]\nurl = {json.dumps(self.postgres.url)}\n"
+            f"[bus]\nurl = {json.dumps(bus_url)}\nlossless_window = {window}\n"
+            f"[database]\nurl = {json.dumps(database_url)}\n"
             f"[api]\nport = {port}\nsnapshots = true\n"
             + (cameras or _ONE_CAMERA).replace("{video}", str(video))
         )
@@ -72,6 +76,14 @@ class System:
         with (self.folder / "up.log").open("wb") as log:
             self._up = subprocess.Popen(
                 [*POSEWIRE, "up", "--config", str(self._config)],
+                env=self._environment, stdout=log, stderr=log, cwd=self.folder,
+            )  # fmt: skip
+
+    def start_again(self, name: str) -> subprocess.Popen[bytes]:
+        """Start a service beside the one that runs, as by mistake."""
+        with (self.folder / f"second-{name}.log").open("ab") as log:
+            return subprocess.Popen(
+                [*POSEWIRE, "run", name, "--config", str(self._config)],
                 env=self._environment, stdout=log, stderr=log, cwd=self.folder,
             )  # fmt: skip
 
