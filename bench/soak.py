@@ -58,6 +58,8 @@ class Finding:
     growth: float
     handles: tuple[int, int]
     restarts: int
+    own_mb_by_minute: list[float]
+    """Medians from the start on, the warm-up included: whether growth comes to an end."""
 
     @property
     def ok(self) -> bool:
@@ -66,8 +68,9 @@ class Finding:
         return steady and self.growth < MOST_GROWTH
 
 
-def judge(name: str, samples: Sequence[Sample]) -> Finding:
-    """Compare the first and the last quarter of ``samples``, of which there are four or more."""
+def judge(name: str, all_samples: Sequence[Sample], warm_up_s: float = 0.0) -> Finding:
+    """Compare the first and the last quarter of what comes after the warm-up."""
+    samples = [sample for sample in all_samples if sample.at_s >= warm_up_s]
     quarter = len(samples) // 4
     first, last = samples[:quarter], samples[-quarter:]
     own = [statistics.median(sample.own for sample in part) for part in (first, last)]
@@ -78,8 +81,16 @@ def judge(name: str, samples: Sequence[Sample]) -> Finding:
         own_mb=(round(own[0] / 1e6, 1), round(own[1] / 1e6, 1)),
         growth=round(own[1] / own[0] - 1, 4),
         handles=(handles[0], handles[1]),
-        restarts=len({sample.pid for sample in samples}) - 1,
+        restarts=len({sample.pid for sample in all_samples}) - 1,
+        own_mb_by_minute=_by_minute(all_samples),
     )
+
+
+def _by_minute(samples: Sequence[Sample]) -> list[float]:
+    minutes: dict[int, list[int]] = {}
+    for sample in samples:
+        minutes.setdefault(int(sample.at_s // 60), []).append(sample.own)
+    return [round(statistics.median(own) / 1e6, 1) for own in minutes.values()]
 
 
 def main() -> int:
@@ -98,7 +109,7 @@ def main() -> int:
         parser.error("--minutes is too short for so few samples")
     with tempfile.TemporaryDirectory(prefix="posewire-soak-") as folder:
         samples = run(Path(folder), options)
-    findings = [judge(name, found) for name, found in samples.items()]
+    findings = [judge(name, found, 60 * options.warm_up) for name, found in samples.items()]
     if options.json:
         print(json.dumps({"options": vars(options), "processes": [asdict(f) for f in findings]}))
     else:
@@ -120,7 +131,7 @@ def table(findings: Sequence[Finding]) -> str:
 
 
 def run(folder: Path, options: argparse.Namespace) -> dict[str, list[Sample]]:
-    """Run the system and return the samples after the warm-up, by process."""
+    """Run the system and return the samples by process."""
     data = folder / "data"
     config = folder / "posewire.toml"
     config.write_text(_config(data, options))
@@ -130,9 +141,8 @@ def run(folder: Path, options: argparse.Namespace) -> dict[str, list[Sample]]:
         started = time.monotonic()
         while (at_s := time.monotonic() - started) < 60 * (options.warm_up + options.minutes):
             _visit(page)
-            if at_s >= 60 * options.warm_up:
-                for name, sample in _look(up.pid, at_s):
-                    samples.setdefault(name, []).append(sample)
+            for name, sample in _look(up.pid, at_s):
+                samples.setdefault(name, []).append(sample)
             time.sleep(options.every)
         if up.poll() is not None:
             raise SystemExit(f"posewire up ended with {up.returncode}")
