@@ -119,7 +119,8 @@ time.time = _shifted
         self.set(0)
         code = self._SITECUSTOMIZE.format(offset=str(self._offset))
         (folder / "sitecustomize.py").write_text(code)
-        self.environment = {"PYTHONPATH": str(folder)}
+        paths = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
+        self.environment = {"PYTHONPATH": os.pathsep.join(paths)}
 
     def set(self, seconds: float) -> None:
         """Set the clock so many seconds ahead."""
