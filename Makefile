@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST_ARGS ?=
 
-.PHONY: help install demo test lint format bench dashboards peers-env ncs2-env ov2022-env ha-env lock clean
+.PHONY: help install demo test lint format bench dashboards peers-env ncs2-env ov2022-env ha-env quantize-env lock clean
 
 help:
 	@echo "make install   make .venv with the project and everything needed"
@@ -20,6 +20,7 @@ help:
 	@echo "make ncs2-env  make .venv-ncs2 for a Neural Compute Stick 2 on x86-64"
 	@echo "make ov2022-env make .venv-ov2022: OpenVINO 2022.3, as on a Pi with the stick, for tests"
 	@echo "make ha-env    make .venv-ha: Home Assistant, for a test"
+	@echo "make quantize-env make .venv-quantize: NNCF, for tools/quantize"
 	@echo "make lock      renew requirements.lock"
 
 install: $(STAMP)
@@ -95,6 +96,12 @@ ha-env:
 	.venv-ha/bin/python -m pip install --quiet --disable-pip-version-check \
 	  "homeassistant==2025.2.5" "home-assistant-frontend==20250221.0" "paho-mqtt==1.6.1"
 
+# NNCF brings its own OpenVINO and much else besides, so in an environment of its own.
+quantize-env:
+	test -x .venv-quantize/bin/python || $(PYTHON) -m venv .venv-quantize
+	.venv-quantize/bin/python -m pip install --quiet --disable-pip-version-check \
+	  -r tools/quantize/requirements.txt -e ".[inference]"
+
 lock:
 	$(PYTHON) -m pip install --quiet --target .lock-tool uv
 	.lock-tool/bin/uv pip compile pyproject.toml --all-extras --universal --python-version 3.10 \
@@ -115,4 +122,4 @@ lock:
 	rm -rf .lock-tool
 
 clean:
-	rm -rf $(VENV) .venv-peers .venv-ncs2 .venv-ov2022 .venv-ha .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-peers .venv-ncs2 .venv-ov2022 .venv-ha .venv-quantize .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -158,6 +158,11 @@ class MemoryBus(Bus):
         data, until = self._values.get(key, (b"", 0.0))
         return decode_value(key, data) if self.clock < until else None
 
+    async def ttl_s(self, key: str) -> float | None:
+        self.check()
+        left_s = self._values.get(key, (b"", 0.0))[1] - self.clock
+        return left_s if 0 <= left_s < float("inf") else None
+
     def lease(self, key: str, *, ttl_s: float) -> Lease:
         return _MemoryLease(self, self._holdings, key, ttl_s)
 

@@ -45,7 +45,7 @@ Preset = Annotated[
 ]
 Model = Annotated[
     Optional[str],  # noqa: UP045
-    typer.Option("--model", help="auto, or a name from 'posewire models list'."),
+    typer.Option("--model", help="auto, or a pair or pose model from 'posewire models list'."),
 ]
 Source = Annotated[
     Optional[str],  # noqa: UP045
@@ -245,19 +245,22 @@ def doctor(
 
 
 @models_app.command("list")
-def models_list(config: Config = None) -> None:
-    """List the known models and where they are."""
+def models_list(
+    as_json: Annotated[bool, typer.Option("--json", help="All that is known, as JSON.")] = False,
+    config: Config = None,
+) -> None:
+    """List the known models, with their licences and what they were trained on."""
     from posewire.launcher.commands import models
 
     with _errors():
-        models.show(config)
+        models.show(config, as_json=as_json)
 
 
 @models_app.command("pull")
 def models_pull(
     name: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Argument(help="A model's name; none: what the configuration means."),
+        typer.Argument(help="A model or a pair; none: what the configuration means."),
     ] = None,
     precision: Precision = None,
     model: Model = None,

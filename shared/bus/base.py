@@ -135,6 +135,12 @@ class Bus(Protocol):
     async def get(self, key: str) -> Message | None:
         """Return a value, None where there is none or it cannot be decoded."""
 
+    async def ttl_s(self, key: str) -> float | None:
+        """Return in how many seconds a value vanishes by the server's own clock.
+
+        None where it does not, or there is none.
+        """
+
     def lease(self, key: str, *, ttl_s: float) -> Lease:
         """Return a lease that others can take ``ttl_s`` after this process stopped renewing it."""
 

@@ -145,6 +145,10 @@ class RedisBus(Bus):
         data: Any = await self.call(self._client.get(key))
         return None if data is None else decode_value(key, data)
 
+    async def ttl_s(self, key: str) -> float | None:
+        left_ms = int(await self.call(self._client.pttl(key)))
+        return left_ms / 1000 if left_ms >= 0 else None
+
     def lease(self, key: str, *, ttl_s: float) -> Lease:
         return RedisLease(self.call, self._lease_scripts, key, ttl_s)
 

@@ -12,34 +12,75 @@ from posewire.shared.settings._base import Section
 Device = Literal["AUTO", "CPU", "GPU", "NPU", "MYRIAD"]
 Precision = Literal["FP16-INT8", "FP16", "FP32"]
 Preset = Literal["fast", "balanced", "accurate"]
-Family = Literal["ssd", "atss", "openpose-paf", "movenet-multipose", "associative-embedding"]
+Family = Literal[
+    "ssd",
+    "atss",
+    "picodet",
+    "rtmdet",
+    "yolox",
+    "openpose-paf",
+    "movenet-multipose",
+    "associative-embedding",
+    "heatmap-topdown",
+    "simcc-topdown",
+]
+_WEIGHTS = {".xml": ".bin", ".pdmodel": ".pdiparams"}
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 class ModelSettings(Section):
-    """A model of your own: an OpenVINO IR, ONNX or TFLite file of a family that is known."""
+    """A model of your own: an OpenVINO IR, ONNX, TFLite or Paddle file of a family that is known.
 
-    family: Family = Field(
-        description="What its outputs mean. Detectors: ssd (detection_out), atss (boxes, labels). "
-        "Poses: openpose-paf, movenet-multipose, associative-embedding."
+    Give ``family`` or ``like``.
+    """
+
+    family: Family | None = Field(
+        None,
+        description="What its outputs mean. Detectors: ssd (detection_out), atss (boxes, labels), "
+        "picodet, rtmdet, yolox. Poses: openpose-paf, movenet-multipose, associative-embedding, "
+        "and for one person at a time heatmap-topdown, simcc-topdown.",
     )
-    path: Path | None = Field(None, description="The file; for an IR the .xml, its .bin beside it.")
+    like: str | None = Field(
+        None,
+        description="A model from 'posewire models list' that this one is a version of, for "
+        "example one that you quantised: family, input and thresholds are the same.",
+        examples=["tinypose-256x192"],
+    )
+    path: Path | None = Field(
+        None,
+        description="The file; for an IR the .xml, its .bin beside it; for Paddle the .pdmodel, "
+        "its .pdiparams beside it.",
+    )
     url: str | None = Field(
-        None, description="Where to fetch it; needs sha256. For an IR the .xml; .bin is beside it."
+        None,
+        description="Where to fetch it; needs sha256. For an IR the .xml, for Paddle the "
+        ".pdmodel; the weights are beside it.",
     )
     sha256: Sha256 | None = Field(None, description="Checksum of the file.")
-    weights_sha256: Sha256 | None = Field(None, description="Checksum of an IR's .bin.")
+    weights_sha256: Sha256 | None = Field(
+        None, description="Checksum of the weights, the .bin or .pdiparams."
+    )
     precision: Precision = Field("FP32", description="For the log; FP16 for MYRIAD.")
     person_label: int = Field(1, ge=0, description="Detectors: the class that is a person.")
 
+    @property
+    def weights_suffix(self) -> str | None:
+        """Return the suffix of the file with the weights, None where they are in the same one."""
+        return _WEIGHTS.get(Path(str(self.path or self.url)).suffix)
+
     @model_validator(mode="after")
     def _one_source(self) -> ModelSettings:
+        if (self.family is None) == (self.like is None):
+            raise ValueError("give family or like, and not both")
         if (self.path is None) == (self.url is None):
             raise ValueError("give path or url, and not both")
         if self.url is not None and self.sha256 is None:
             raise ValueError("a model fetched by url needs its sha256")
-        if self.url is not None and self.url.endswith(".xml") and self.weights_sha256 is None:
-            raise ValueError("an IR fetched by url needs weights_sha256, the .bin's checksum")
+        if self.url is not None and self.weights_suffix and self.weights_sha256 is None:
+            raise ValueError(
+                "a model fetched by url whose weights are a file of their own needs "
+                f"weights_sha256, the {self.weights_suffix}'s checksum"
+            )
         return self
 
 
@@ -48,9 +89,10 @@ class InferenceSettings(Section):
 
     model: str = Field(
         "auto",
-        description="auto: the Open Model Zoo pair, or MoveNet where that cannot be had. "
-        "Or a name from 'posewire models list'.",
-        examples=["auto", "human-pose-estimation-0001", "movenet-multipose-lightning"],
+        description="auto: the best that can be had, which is the pair pp-tinypose, else the pair "
+        "openvino-zoo, else MoveNet. Or one of these pairs, or a pose model from 'posewire models "
+        "list'.",
+        examples=["auto", "openvino-zoo", "human-pose-estimation-0001"],
     )
     models: dict[str, ModelSettings] = Field(
         default_factory=dict,
@@ -59,8 +101,9 @@ class InferenceSettings(Section):
     )
     detector: str = Field(
         "auto",
-        description="auto: person-detection-retail-0013; beside MoveNet, which finds people by "
-        "itself, if it is on this machine. Or none, or a name from 'posewire models list'.",
+        description="auto: the pair's; beside a single pose model picodet-s-pedestrian-320 if it "
+        "looks at one person at a time, else person-detection-retail-0013, which beside MoveNet is "
+        "taken only if it is on this machine. Or none, or a name from 'posewire models list'.",
         examples=["auto", "none", "person-detection-0202"],
     )
     preset: Preset = Field(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import csv
 import json
 import os
@@ -10,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import asyncpg
@@ -109,6 +110,21 @@ class System:
             except psutil.NoSuchProcess:
                 continue
         return None
+
+    @contextlib.contextmanager
+    def another(self, service: str) -> Iterator[None]:
+        """Run one more process of a service while the body runs."""
+        environment = self._environment | {"POSEWIRE_TELEMETRY__METRICS_PORT": "0"}
+        with (self.folder / f"second-{service}.log").open("wb") as log:
+            process = subprocess.Popen(
+                [*POSEWIRE, "run", service, "--config", str(self._config)],
+                env=environment, stdout=log, stderr=log, cwd=self.folder,
+            )  # fmt: skip
+        try:
+            yield
+        finally:
+            process.kill()
+            process.wait()
 
     async def kill(self, name: str) -> None:
         """kill -9 a service, "valkey" or "postgres"; the two servers are started again."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -56,3 +57,29 @@ async def test_servers_may_come_after_the_services(
     assert await system.rows() == expected
     # They waited; nobody had to start them again.
     assert {name: system.service(name) for name in pids} == pids
+
+
+@pytest.mark.slow
+async def test_whatever_is_started_twice_by_mistake_changes_nothing(
+    clip: Path,
+    new_system: Callable[..., System],
+    tmp_path: Path,
+    models_environment: dict[str, str],
+) -> None:
+    """A second capture, inference and tracker of the same camera; two captures gave no events."""
+    expected = analyze(clip, tmp_path, models_environment)
+    system = new_system(clip, window=6)
+    await system.start()
+    with contextlib.ExitStack() as twice:
+        for service in ("capture", "inference", "tracker"):
+            twice.enter_context(system.another(service))
+        await system.until(lambda seq, _ended: seq > 30)
+        # One that is stopped for longer than its lease comes back to a camera that others have.
+        first = system.service("capture")
+        assert first is not None
+        first.suspend()
+        before, _ended = await system.committed()
+        await system.until(lambda seq, ended: ended or seq > before + 20)
+        first.resume()
+        await system.until(lambda _seq, ended: ended, timeout=240)
+    assert await system.rows() == expected

@@ -29,7 +29,6 @@ from posewire.shared.redact import redact
 from posewire.shared.skeleton import COLOURS, KEYPOINTS, LIMBS
 
 router = APIRouter(prefix="/api/v1", tags=["cameras"])
-_SILENT_AFTER_S = 6.0
 _CONTROL_MAXLEN = 16
 
 
@@ -89,13 +88,15 @@ async def _camera(gateway: Gateway, name: str) -> Camera:
     state: CameraState | None = None
     try:
         found = await gateway.bus.get(keys.state(name))
+        left_s = await gateway.bus.ttl_s(keys.state(name))
     except BusUnavailable:
         status = "unknown"
     else:
-        # A server that lost its clock or a state without a time to live must not look fresh.
+        # Fresh is what the bus will forget soon, by its own clock: capture's and this machine's may
+        # differ by any time. A state that would stay for ever was not said by a capture.
         if isinstance(found, CameraState):
             state = found
-            if time.time() - found.updated_at < _SILENT_AFTER_S:
+            if left_s is not None:
                 status = found.status
     camera = settings.cameras[name]
     return Camera(

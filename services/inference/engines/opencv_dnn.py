@@ -17,11 +17,10 @@ import numpy as np
 from posewire.inference.engines.base import Engine, Tensor
 from posewire.inference.engines.blocking import BlockingEngine, Outputs, last_line
 from posewire.inference.engines.choice import MYRIAD, choose, require_precision
-from posewire.inference.registry import POSE, ModelFiles
+from posewire.inference.registry import ON_OPENCV, POSE, ModelFiles
 from posewire.shared.errors import DeviceError, ModelError
 from posewire.shared.settings import InferenceSettings
 
-_FAMILIES = ("ssd", "openpose-paf")
 _NEWEST_IR = 10
 _TARGETS = {"CPU": cv2.dnn.DNN_TARGET_CPU, MYRIAD: cv2.dnn.DNN_TARGET_MYRIAD}
 _ADVICE = (
@@ -100,10 +99,10 @@ class _Network:
 def _require_readable(files: ModelFiles) -> tuple[int, int]:
     """Return the model's own input height and width. Raises ModelError for what cannot be read."""
     name, path = files.spec.name, files.path
-    if files.spec.family not in _FAMILIES or path.suffix != ".xml":
+    if files.spec.family not in ON_OPENCV or path.suffix != ".xml":
         raise ModelError(
             f"{name} is not for the Inference Engine in OpenCV: it takes OpenVINO IR files of the "
-            f"families {' and '.join(_FAMILIES)}, such as the Open Model Zoo pair in FP16 "
+            f"families {' and '.join(sorted(ON_OPENCV))}, such as the Open Model Zoo pair in FP16 "
             f"('posewire models pull {POSE} --precision FP16')"
         )
     text = path.read_text(errors="replace")

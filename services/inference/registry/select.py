@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import structlog
 
-from posewire.inference.registry.catalogue import DETECTOR, MOVENET, POSE, ModelSpec
+from posewire.inference.registry import families
+from posewire.inference.registry.catalogue import PAIRS
 from posewire.inference.registry.download import Progress, pull
+from posewire.inference.registry.spec import ModelSpec, Pair
 from posewire.inference.registry.store import ModelFiles, find, find_spec, known
+from posewire.inference.registry.topdown import PICODET
+from posewire.inference.registry.zoo import DETECTOR, POSE
 from posewire.shared.errors import ModelError
 from posewire.shared.settings import InferenceSettings, Precision
 
-DETECTORS = ("ssd", "atss")
-"""Families that find people and no poses."""
 _log = structlog.get_logger(__name__)
 
 
@@ -22,7 +26,7 @@ _log = structlog.get_logger(__name__)
 class Selection:
     """The models to run. ``detector`` is None where the pose model finds people by itself.
 
-    ``reason`` says why these were taken, for the log and the doctor.
+    ``reason`` says why these were taken, for the log, the doctor and the demo.
     """
 
     detector: ModelFiles | None
@@ -37,76 +41,136 @@ async def resolve(
 
     Raises ModelError: unknown name, damaged file, or it cannot be had.
     """
-    if settings.model == "auto":
-        return await _auto(settings, progress, allow_download)
-    spec = find_spec(settings.model, settings.precision, known(settings))
-    if spec.family in DETECTORS:
-        raise ModelError(
-            f"{spec.name} finds people but no poses; model is the pose model, such as {POSE}"
-        )
+    have = _Having(settings, progress, allow_download)
+    detector = None
     if settings.detector not in ("auto", "none"):
-        wanted = find_spec(settings.detector, settings.precision, known(settings))
-        if wanted.family not in DETECTORS:
-            raise ModelError(f"{wanted.name} is no detector; detector is one such as {DETECTOR}")
-    pose = await _have(spec.name, settings, progress, allow_download)
-    detector = await _detector_for(spec, settings, progress, allow_download)
-    return Selection(detector, pose, f"model = {settings.model!r}")
-
-
-async def _detector_for(
-    pose: ModelSpec, settings: InferenceSettings, progress: Progress | None, allow_download: bool
-) -> ModelFiles | None:
+        detector = have.spec(settings.detector)
+        if detector.family not in families.DETECTORS:
+            raise ModelError(f"{detector.name} is no detector; detector is one such as {DETECTOR}")
+    if settings.model == "auto":
+        return await _auto(settings, have)
+    reason = f"model = {settings.model!r}"
+    if (pair := find_pair(settings.model)) is not None and pair.detector is not None:
+        pose, beside = have.spec(pair.pose), have.spec(pair.detector)
+    else:
+        pose, beside = have.spec(settings.model), None
+    if pose.family in families.DETECTORS:
+        raise ModelError(
+            f"{pose.name} finds people but no poses; model is the pose model, such as {POSE}"
+        )
     if settings.detector == "none":
-        return None
-    if settings.detector != "auto":
-        return await _have(settings.detector, settings, progress, allow_download)
+        if pose.family in families.TOP_DOWN:
+            raise ModelError(
+                f"{pose.name} looks at one person at a time, so it needs a detector: leave "
+                f"detector at 'auto', or name one such as {PICODET}"
+            )
+        return Selection(None, await have(pose), reason)
+    files = await have(pose)
+    return Selection(await _beside(pose, detector or beside, have), files, reason)
+
+
+def find_pair(name: str) -> Pair | None:
+    """Return the pair that is chosen by ``name``, None where it is another name."""
+    return next((pair for pair in PAIRS if pair.name == name), None)
+
+
+async def _beside(pose: ModelSpec, detector: ModelSpec | None, have: _Having) -> ModelFiles | None:
+    """Return the detector for a pose model that was named; ``detector`` is the one to take."""
+    if detector is not None:
+        return await have(detector)
+    if pose.family in families.TOP_DOWN:
+        return await have(have.spec(PICODET))
+    if pose.family != "movenet-multipose":
+        return await have(have.spec(DETECTOR))
     try:
         # MoveNet finds people by itself, if fewer: not worth a download.
-        alone = pose.family == "movenet-multipose"
-        return await _have(DETECTOR, settings, progress, allow_download and not alone)
+        return await have(have.spec(DETECTOR), allow_download=False)
     except _NotHere:
-        if alone:
-            return None
-        raise
+        return None
 
 
-async def _auto(
-    settings: InferenceSettings, progress: Progress | None, allow_download: bool
-) -> Selection:
-    try:
-        detector = await _have(DETECTOR, settings, progress, allow_download)
-        pose = await _have(POSE, settings, progress, allow_download)
-    except _NotHere as error:
-        reason = f"the Open Model Zoo pair cannot be had ({error}), so MoveNet"
-        _log.info("models.fallback", reason=reason)
+async def _auto(settings: InferenceSettings, have: _Having) -> Selection:
+    """Return the first pair that can be had."""
+    missing: list[str] = []
+    for pair in _suitable(settings, have):
+        name = settings.detector if settings.detector != "auto" else pair.detector
+        detector = None
+        if settings.detector not in ("auto", "none"):
+            # Asked for by name: nothing takes its place.
+            detector = await have(have.spec(settings.detector))
         try:
-            return Selection(None, await _have(MOVENET, settings, progress, allow_download), reason)
-        except _NotHere as second:
-            raise ModelError(
-                f"no pose model can be had. Open Model Zoo: {error}. MoveNet: {second}. "
-                "Connect this machine once, or put the files into a folder and set "
-                "POSEWIRE_MODELS_DIR."
-            ) from None
-    return Selection(detector, pose, "the Open Model Zoo pair is there")
+            if detector is None and name not in (None, "none"):
+                detector = await have(have.spec(str(name)))
+            pose = await have(have.spec(pair.pose))
+        except _NotHere as error:
+            missing.append(f"{pair.title} cannot be had ({error})")
+            continue
+        if not missing:
+            return Selection(detector, pose, f"{pair.title}, {_why(settings)}")
+        reason = f"{pair.title}, because {', and '.join(missing)}"
+        _log.info("models.fallback", reason=reason)
+        return Selection(detector, pose, reason)
+    raise ModelError(
+        f"no pose model can be had: {'; '.join(missing)}. Connect this machine once, or put the "
+        "files into a folder and set POSEWIRE_MODELS_DIR."
+    )
+
+
+def _why(settings: InferenceSettings) -> str:
+    if settings.device == "MYRIAD":
+        return "which is what the Neural Compute Stick runs"
+    return "the first choice of model = 'auto'"
+
+
+def _suitable(settings: InferenceSettings, have: _Having) -> Iterator[Pair]:
+    """Yield the pairs that this version runs, here and on the device asked for, best first."""
+    opencv = importlib.util.find_spec("openvino") is None
+    for pair in PAIRS:
+        parts = {have.spec(name).family for name in (pair.detector, pair.pose) if name is not None}
+        if not parts <= families.IMPLEMENTED or (opencv and not parts <= families.ON_OPENCV):
+            continue
+        # The stick holds one input shape of a network, and was last supported years before these.
+        if parts & families.TOP_DOWN and (
+            settings.device == "MYRIAD" or settings.detector == "none"
+        ):
+            continue
+        yield pair
 
 
 class _NotHere(ModelError):
     """The model is neither on this machine nor to be downloaded."""
 
 
-async def _have(
-    name: str, settings: InferenceSettings, progress: Progress | None, allow_download: bool
-) -> ModelFiles:
-    spec = find_spec(name, _precision(settings), known(settings))
-    # A damaged file is an error of its own, not a reason to take another model.
-    if (found := await asyncio.to_thread(find, spec, settings)) is not None:
-        return found
-    if not allow_download:
-        raise _NotHere(f"{name} {spec.precision} is not on this machine")
-    try:
-        return await pull(spec, settings, progress)
-    except ModelError as error:
-        raise _NotHere(str(error)) from None
+class _Having:
+    """Gets models, by downloading them where that is allowed."""
+
+    def __init__(
+        self, settings: InferenceSettings, progress: Progress | None, allow_download: bool
+    ) -> None:
+        self._settings, self._progress = settings, progress
+        self._allow_download = allow_download
+        self._known = known(settings)
+
+    def spec(self, name: str) -> ModelSpec:
+        """Return what is known of a model. Raises ModelError for an unknown name."""
+        return find_spec(name, _precision(self._settings), self._known)
+
+    async def __call__(self, spec: ModelSpec, *, allow_download: bool = True) -> ModelFiles:
+        """Return the model's files. Raises ModelError, _NotHere."""
+        if spec.family not in families.IMPLEMENTED:
+            raise ModelError(
+                f"{spec.name} is of the family {spec.family}, which this version of Posewire "
+                "cannot read"
+            )
+        # A damaged file is an error of its own, not a reason to take another model.
+        if (found := await asyncio.to_thread(find, spec, self._settings)) is not None:
+            return found
+        if not (allow_download and self._allow_download):
+            raise _NotHere(f"{spec.name} {spec.precision} is not on this machine")
+        try:
+            return await pull(spec, self._settings, self._progress)
+        except ModelError as error:
+            raise _NotHere(str(error)) from None
 
 
 def _precision(settings: InferenceSettings) -> Precision:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import difflib
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import platformdirs
 
-from posewire.inference.registry.catalogue import CATALOGUE, FileSpec, ModelSpec
+from posewire.inference.registry.archives import unpack
+from posewire.inference.registry.catalogue import CATALOGUE, PAIRS
+from posewire.inference.registry.spec import FileSpec, ModelSpec, Preprocessing, ZipSpec
+from posewire.inference.registry.topdown import PREPROCESSING
 from posewire.shared.errors import ModelError
 from posewire.shared.settings import InferenceSettings, ModelSettings, Precision
 
@@ -32,38 +35,59 @@ def known(settings: InferenceSettings) -> tuple[ModelSpec, ...]:
 
 def _own(name: str, model: ModelSettings) -> ModelSpec:
     source = str(model.path or model.url)
-    digests = ((model.sha256,) if model.sha256 else (), (model.weights_sha256 or "",))
     url, path = model.url, model.path.expanduser() if model.path is not None else None
-    files = [FileSpec(source.rsplit("/", 1)[-1], digests[0], (url,) if url else ())]
-    if source.endswith(".xml"):
+    files = [
+        FileSpec(
+            source.rsplit("/", 1)[-1],
+            (model.sha256,) if model.sha256 else (),
+            (url,) if url else (),
+        )
+    ]
+    if model.weights_suffix is not None:
         weights = FileSpec(
-            files[0].name.removesuffix(".xml") + ".bin",
-            digests[1] if model.weights_sha256 else (),
-            (url.removesuffix(".xml") + ".bin",) if url else (),
+            str(Path(files[0].name).with_suffix(model.weights_suffix)),
+            (model.weights_sha256,) if model.weights_sha256 else (),
+            (url[: url.rindex(".")] + model.weights_suffix,) if url else (),
         )
         files.append(weights)
-    return ModelSpec(
-        name, model.family, model.precision, tuple(files), "your own", 0.0,
+    spec = ModelSpec(
+        name, model.family or "ssd", model.precision, tuple(files), "your own", 0.0,
         person_label=model.person_label, folder=None if path is None else path.parent,
+    )  # fmt: skip
+    if model.like is None:
+        return replace(spec, preprocessing=PREPROCESSING.get(spec.family, Preprocessing()))
+    like = find_spec(model.like, model.precision, any_precision=True)
+    return replace(
+        spec, family=like.family, person_label=like.person_label, licence=like.licence,
+        publisher=like.publisher, trained_on=like.trained_on, preprocessing=like.preprocessing,
+        threshold=like.threshold, nms_iou=like.nms_iou,
     )  # fmt: skip
 
 
-def find_spec(name: str, precision: Precision, specs: Sequence[ModelSpec] = CATALOGUE) -> ModelSpec:
+def find_spec(
+    name: str,
+    precision: Precision,
+    specs: Sequence[ModelSpec] = CATALOGUE,
+    *,
+    any_precision: bool = False,
+) -> ModelSpec:
     """Return the model ``name`` in ``precision``; a model of only one precision comes in that.
+
+    ``any_precision``: where it does not come in ``precision``, the first that it comes in.
 
     Raises ModelError for an unknown name or a precision the model does not have.
     """
     found = [spec for spec in specs if spec.name == name]
     if not found:
-        names = sorted({spec.name for spec in specs})
+        names = sorted({spec.name for spec in specs} | {pair.name for pair in PAIRS})
         near = difflib.get_close_matches(name, names, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names)}"
         raise ModelError(f"unknown model {name!r}; {hint}")
-    if len(found) == 1:
-        return found[0]
     for spec in found:
         if spec.precision == precision:
             return spec
+    if len(found) == 1 or any_precision:
+        return found[0]
     have = ", ".join(spec.precision for spec in found)
     raise ModelError(f"model {name} does not come in {precision}; it comes in {have}")
 
@@ -95,25 +119,69 @@ def find(spec: ModelSpec, settings: InferenceSettings) -> ModelFiles | None:
     """
     for folder in candidates(spec, settings):
         if all((folder / file.name).is_file() for file in spec.files):
-            for file in spec.files:
-                check(folder / file.name, file)
+            _check_together(spec, folder)
             return ModelFiles(spec, folder / spec.files[0].name)
+        for form in spec.others:
+            if isinstance(form, ZipSpec) and (folder / form.file.name).is_file():
+                check(folder / form.file.name, form.file)
+                return unpacked(spec, form, folder / form.file.name, settings)
     return None
+
+
+def unpacked(
+    spec: ModelSpec, form: ZipSpec, archive: Path, settings: InferenceSettings
+) -> ModelFiles:
+    """Return the files of a checked zip, which are in the cache. Raises ModelError."""
+    folder = cache_folder(settings) / spec.name / spec.precision / archive.stem
+    return ModelFiles(spec, unpack(archive, form.members, folder))
+
+
+def _check_together(spec: ModelSpec, folder: Path) -> None:
+    """Compare all files with the releases that are known; they must be of the same one."""
+    releases = [spec.files, *(form for form in spec.others if not isinstance(form, ZipSpec))]
+    fitting = set(range(len(releases)))
+    for versions in zip(*releases, strict=True):
+        path = folder / versions[0].name
+        fits = {number for number, file in enumerate(versions) if _mismatch(path, file) is None}
+        if not fits:
+            # Expected is the file of the release that those before it are of.
+            check(path, versions[min(fitting)])
+        if not (fitting := fitting & fits):
+            break
+    if not fitting:
+        names = " and ".join(file.name for file in spec.files)
+        raise ModelError(
+            f"{names} in {folder} are of different releases and do not go together. "
+            "Delete them and run 'posewire models pull'."
+        )
 
 
 def check(path: Path, file: FileSpec) -> None:
     """Compare a file with its known digests. Raises ModelError with expected and actual."""
+    if (difference := _mismatch(path, file)) is not None:
+        raise ModelError(
+            f"model file {path} is damaged or of an unknown release: {difference}. "
+            "Delete it and run 'posewire models pull'."
+        )
+
+
+def check_fetched(path: Path, file: FileSpec, source: str) -> None:
+    """Compare a file that came from ``source``. Raises ModelError with expected and actual."""
+    if (difference := _mismatch(path, file)) is not None:
+        raise ModelError(f"{source} sent another file as {file.name}: {difference}")
+
+
+def _mismatch(path: Path, file: FileSpec) -> str | None:
+    """Return how a file differs from its known digests, None where it does not."""
     if not file.digests:
-        return
+        return None
     try:
         data = path.read_bytes()
     except OSError as error:
         raise ModelError(f"model file {path} cannot be read: {error}") from None
     actual = {digest(data).hexdigest() for digest in _DIGESTS.values()}
-    if actual.isdisjoint(file.digests):
-        got = next(d for d in actual if len(d) == len(file.digests[0]))
-        raise ModelError(
-            f"model file {path} is damaged or of an unknown release: expected "
-            f"{'sha256' if len(got) == 64 else 'sha384'} {file.digests[0]}, got {got}. "
-            "Delete it and run 'posewire models pull'."
-        )
+    if not actual.isdisjoint(file.digests):
+        return None
+    expected = file.digests[0]
+    got = next(digest for digest in actual if len(digest) == len(expected))
+    return f"expected {'sha256' if len(got) == 64 else 'sha384'} {expected}, got {got}"

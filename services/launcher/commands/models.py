@@ -3,40 +3,113 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console
+from rich.padding import Padding
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Column, Table
 
-from posewire.inference.registry import cache_folder, find, find_spec, known, pull, resolve
+from posewire.inference.registry import (
+    DETECTORS,
+    PAIRS,
+    ModelFiles,
+    ModelSpec,
+    cache_folder,
+    find,
+    find_pair,
+    find_spec,
+    known,
+    pull,
+    resolve,
+)
 from posewire.launcher.options import settings_for
 from posewire.shared.errors import ModelError
+from posewire.shared.settings import InferenceSettings
 from posewire.shared.telemetry import configure_logging
 
 _console = Console(highlight=False)
 
 
-def show(config: Path | None) -> None:
-    """List the known models and where their files are."""
+def show(config: Path | None, *, as_json: bool) -> None:
+    """List the known models, where their files are, their licences and training data."""
     inference = settings_for(config, {}).inference
+    rows = [_row(spec, inference) for spec in known(inference)]
+    if as_json:
+        sys.stdout.write(json.dumps(rows, indent=1) + "\n")
+        return
     table = Table(
         Column("model", no_wrap=True),
+        Column("finds", no_wrap=True),
         Column("precision", no_wrap=True),
-        Column("MB", justify="right"),
-        Column("licence", no_wrap=True),
-        Column("where", overflow="fold"),
+        Column("MB", justify="right", no_wrap=True),
+        Column("here", no_wrap=True),
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
     )
-    for spec in known(inference):
-        try:
-            found = find(spec, inference)
-            where = str(found.path.parent) if found else "not here"
-        except ModelError as error:
-            where = f"[red]{error}[/red]"
-        table.add_row(spec.name, spec.precision, f"{spec.megabytes:.1f}", spec.licence, where)
+    for row in rows:
+        here = "[red]damaged[/red]" if row["error"] else "yes" if row["path"] else "-"
+        size = f"{row['megabytes']:.1f}" if row["megabytes"] else "-"
+        table.add_row(row["name"], row["finds"], row["precision"], size, here)
     _console.print(table)
+    for row in rows:
+        if row["error"]:
+            _console.print(f"{row['name']} {row['precision']}: {row['error']}", style="red")
+    _console.print("[bold]Pairs[/bold], in the order in which model = 'auto' takes them")
+    for pair in PAIRS:
+        parts = " + ".join(part for part in (pair.detector, pair.pose) if part is not None)
+        _console.print(
+            Padding(parts if pair.name == parts else f"{pair.name}: {parts}", (0, 0, 0, 2))
+        )
+    _console.print("\n[bold]Licences and training data[/bold]")
+    for (publisher, licence, trained_on), names in _by_terms(rows).items():
+        _console.print(Padding(", ".join(names), (0, 0, 0, 2)))
+        terms = f"{licence}, by {publisher}." if publisher else f"{licence}."
+        _console.print(Padding(f"{terms} {trained_on}", (0, 0, 0, 4), style="dim"))
+    _console.print(f"\nModels are looked for in {_places(inference)}.", soft_wrap=True)
+
+
+def _row(spec: ModelSpec, inference: InferenceSettings) -> dict[str, Any]:
+    path, error = None, None
+    try:
+        found = find(spec, inference)
+        path = str(found.path) if found else None
+    except ModelError as failure:
+        error = str(failure)
+    return {
+        "name": spec.name,
+        "family": spec.family,
+        "finds": "people" if spec.family in DETECTORS else "poses",
+        "precision": spec.precision,
+        "megabytes": spec.megabytes,
+        "path": path,
+        "error": error,
+        "publisher": spec.publisher,
+        "licence": spec.licence,
+        "trained_on": spec.trained_on,
+        "sources": list(spec.sources),
+        "not_fetched": list(spec.elsewhere),
+    }
+
+
+def _by_terms(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str, str], list[str]]:
+    """Return the names of the models that share publisher, licence and training data."""
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for row in rows:
+        names = found.setdefault((row["publisher"], row["licence"], row["trained_on"]), [])
+        if row["name"] not in names:
+            names.append(row["name"])
+    return found
+
+
+def _places(inference: InferenceSettings) -> str:
+    cache = f"the cache {cache_folder(inference)}"
+    return f"{inference.models_dir} and {cache}" if inference.models_dir else cache
 
 
 def fetch(config: Path | None, name: str | None, overrides: Mapping[str, Any]) -> None:
@@ -53,19 +126,23 @@ def fetch(config: Path | None, name: str | None, overrides: Mapping[str, Any]) -
                 tasks[file] = bars.add_task(file, total=total or None)
             bars.update(tasks[file], completed=done, total=total or None)
 
-        if name is None:
-            selection = asyncio.run(resolve(inference, progress))
-            files = [f for f in (selection.detector, selection.pose) if f is not None]
-        else:
-            files = [
-                asyncio.run(
-                    pull(
-                        find_spec(name, inference.precision, known(inference)), inference, progress
-                    )
-                )
-            ]
+        files = asyncio.run(_fetch(inference, name, progress))
     for file in files:
         _console.print(f"{file.spec.name} {file.spec.precision}: {file.path}")
+
+
+async def _fetch(
+    inference: InferenceSettings, name: str | None, progress: Callable[[str, int, int], None]
+) -> list[ModelFiles]:
+    if name is None:
+        selection = await resolve(inference, progress)
+        return [files for files in (selection.detector, selection.pose) if files is not None]
+    pair = find_pair(name)
+    names = [name] if pair is None else [pair.detector, pair.pose]
+    specs = [
+        find_spec(part, inference.precision, known(inference)) for part in names if part is not None
+    ]
+    return [await pull(spec, inference, progress) for spec in specs]
 
 
 def verify(config: Path | None) -> bool:

@@ -107,7 +107,7 @@ def pause(retry_after: str | None, now: float | None = None) -> float | None:
     if retry_after is None:
         return None
     if retry_after.strip().isascii() and retry_after.strip().isdigit():
-        seconds = float(retry_after)
+        seconds = float(retry_after.strip())
     else:
         try:
             then = parsedate_to_datetime(retry_after).timestamp()

@@ -236,9 +236,10 @@ async def _insert_visit(connection: asyncpg.Connection, event: Event) -> None:
         )  # fmt: skip
     elif event.kind == "exited":
         await connection.execute(
-            "UPDATE visit SET exited_at = $2, exited_seq = $3, exited_reason = $4, "
-            "dwell_s = extract(epoch FROM $2::timestamptz - entered_at) WHERE id = $1",
-            visit, _time(event.occurred_at), event.seq, event.reason,
+            # Not the difference of two times of day: the clock may have been set in between.
+            "UPDATE visit SET exited_at = $2, exited_seq = $3, exited_reason = $4, dwell_s = $5 "
+            "WHERE id = $1",
+            visit, _time(event.occurred_at), event.seq, event.reason, event.seconds,
         )  # fmt: skip
 
 

@@ -30,7 +30,7 @@ from posewire.inference.registry import (
     pull,
     resolve,
 )
-from posewire.inference.registry.catalogue import FileSpec, ModelSpec, WheelSpec
+from posewire.inference.registry.spec import FileSpec, ModelSpec, WheelSpec
 from posewire.inference.registry.store import ModelFiles
 from posewire.shared.errors import DeviceError, ModelError
 from posewire.shared.settings import InferenceSettings, ModelSettings
@@ -189,13 +189,6 @@ async def test_nothing_on_this_machine_and_no_download(inference: InferenceSetti
         await resolve(inference, allow_download=False)
 
 
-async def test_the_zoo_pair_is_taken_where_it_is(models_dir: Path, tmp_path: Path) -> None:
-    settings = InferenceSettings(models_dir=models_dir, cache_dir=tmp_path)
-    selection = await resolve(settings, allow_download=False)
-    assert selection.detector is not None
-    assert (selection.detector.spec.name, selection.pose.spec.name) == (DETECTOR, POSE)
-
-
 def test_unknown_models_and_precisions_are_named() -> None:
     with pytest.raises(ModelError, match=f"did you mean '{MOVENET}'"):
         find_spec("movenet-multipose-lightening", "FP16")
@@ -258,12 +251,14 @@ async def test_models_in_the_wrong_place_are_named(
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"path": "a.xml", "url": "http://a/b.xml"}, {"url": "http://a/b.onnx"},
+    [{}, {"family": None, "path": "a.onnx"}, {"like": "tinypose-256x192", "path": "a.onnx"},
+     {"url": "http://a/b.pdmodel", "sha256": DIGEST},
+     {"path": "a.xml", "url": "http://a/b.xml"}, {"url": "http://a/b.onnx"},
      {"url": "http://a/b.xml", "sha256": DIGEST}, {"path": "a.xml", "sha256": "abc"}],
 )  # fmt: skip
 def test_a_model_of_ones_own_that_cannot_be_checked_is_refused(options: dict[str, str]) -> None:
     with pytest.raises(ValidationError):
-        ModelSettings(family="ssd", **options)
+        ModelSettings.model_validate({"family": "ssd", **options})
 
 
 @pytest.mark.parametrize("name", ["person-detection-0202", "human-pose-estimation-0005"])

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 
+import msgspec
 import pytest
+import redis.asyncio as aioredis
 
 from posewire.inference.finder import Prior
 from posewire.inference.service import serve
 from posewire.inference.watch import Findings
-from posewire.shared.bus import Lease, keys
-from posewire.shared.messages import FrameHeader, Person, Policy, PoseResult, Progress, SessionEnd
+from posewire.shared.bus import Bus, Lease, RedisBus, keys
+from posewire.shared.messages import (
+    FrameHeader,
+    Person,
+    Policy,
+    PoseResult,
+    Progress,
+    SessionEnd,
+    encode,
+)
 from posewire.shared.settings import Settings
 from posewire.shared.worker import run_cameras
 from tests.memory_bus import MemoryBus, hold
@@ -61,17 +72,17 @@ def picture(people: int) -> bytes:
     return grey_jpeg() + bytes([people])
 
 
-async def put(bus: MemoryBus, seqs: range, policy: Policy = "lossless") -> None:
+async def put(bus: Bus, seqs: range, policy: Policy = "lossless") -> None:
     for seq in seqs:
         await bus.publish(FRAMES, header(seq, policy), maxlen=1000, payload=picture(seq % 5))
 
 
-async def results(bus: MemoryBus) -> list[PoseResult]:
+async def results(bus: Bus) -> list[PoseResult]:
     entries = await bus.reader(POSES).read(count=1000, block_s=0.001)
     return [entry.message for entry in entries if isinstance(entry.message, PoseResult)]
 
 
-async def until(bus: MemoryBus, seq: int) -> None:
+async def until(bus: Bus, seq: int) -> None:
     for _ in range(2000):
         last = await bus.last(POSES)
         if last and isinstance(last.message, PoseResult) and last.message.frame.seq >= seq:
@@ -83,7 +94,7 @@ async def until(bus: MemoryBus, seq: int) -> None:
 class Running:
     """The worker as a task, stopped on exit."""
 
-    def __init__(self, settings: Settings, bus: MemoryBus, examiner: Examiner) -> None:
+    def __init__(self, settings: Settings, bus: Bus, examiner: Examiner) -> None:
         def held(name: str) -> Lease:
             return bus.lease(keys.lease(name, "inference"), ttl_s=settings.bus.lease_s)
 
@@ -235,9 +246,13 @@ async def test_a_frame_that_breaks_the_examination_is_passed_over(settings: Sett
     assert "ZeroDivisionError: a network saw nothing like it" in str(errors[3])
 
 
-async def test_what_was_examined_without_the_lease_is_not_published(settings: Settings) -> None:
-    """The lease ran out while the frame was examined, and another worker has the camera."""
-    bus, begun, go_on = MemoryBus(), asyncio.Event(), asyncio.Event()
+async def test_what_was_examined_without_the_lease_is_not_published(
+    settings: Settings, valkey_url: str
+) -> None:
+    """Another worker has the camera by the time that the frame has been examined."""
+    bus, other_bus = RedisBus(valkey_url), RedisBus(valkey_url)
+    raw = aioredis.Redis.from_url(valkey_url)
+    begun, go_on = asyncio.Event(), asyncio.Event()
 
     class Slow(Examiner):
         async def examine(self, prepared: int, prior: Prior | None) -> Findings:
@@ -248,11 +263,33 @@ async def test_what_was_examined_without_the_lease_is_not_published(settings: Se
     await put(bus, range(1))
     async with Running(settings, bus, Slow()):
         await begun.wait()
-        bus.advance(settings.bus.lease_s + 1)
-        other = await hold(bus, "door", "inference")
+        await raw.delete(keys.lease("door", "inference"))  # as when it runs out
+        other = await hold(other_bus, "door", "inference")
         go_on.set()
         await asyncio.sleep(0.3)
         assert await results(bus) == []
         await other.release()
         await until(bus, 0)
     assert {r.term for r in await results(bus)} == {3}
+    for connection in (bus, other_bus):
+        await connection.close()
+    await raw.aclose()
+
+
+async def test_poisonous_frames_of_one_camera(settings: Settings, valkey_url: str) -> None:
+    """What does not fit is passed over, and the camera goes on; on a real server."""
+    bus, raw = RedisBus(valkey_url), aioredis.Redis.from_url(valkey_url)
+    for seq, (field, value) in enumerate(
+        [("t", math.nan), ("session", "a\0"), ("width", 0), ("seq", 2**31), ("policy", "maybe")]
+    ):
+        await put(bus, range(seq, seq + 1))
+        fields = msgspec.msgpack.decode(encode(header(99)))
+        poison = msgspec.msgpack.encode({**fields, field: value})
+        await raw.xadd(FRAMES, {"m": poison, "j": picture(1)})
+    await put(bus, range(5, 6))
+    for _start in range(2):  # and again after a restart
+        async with Running(settings, bus, Examiner()):
+            await until(bus, 5)
+    assert [r.frame.seq for r in await results(bus)] == list(range(6))
+    await bus.close()
+    await raw.aclose()

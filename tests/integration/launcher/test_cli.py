@@ -17,6 +17,7 @@ from posewire.launcher.writers import EVENT_COLUMNS, ZONE_COLUMNS
 
 ROOT = Path(__file__).resolve().parents[3]
 CLIP = ROOT / "services" / "capture" / "assets" / "people.mp4"
+DETECTOR, POSE = "person-detection-retail-0013", "human-pose-estimation-0001"
 
 
 def posewire(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -246,6 +247,39 @@ def test_models_verify_finds_damage(tmp_path: Path, models_dir: Path) -> None:
     assert broken.returncode == 2
     assert "damaged" in broken.stderr
     assert "Traceback" not in broken.stderr
+
+
+def test_models_list_tells_licence_and_training_data_in_80_columns(
+    tmp_path: Path, models_dir: Path
+) -> None:
+    environment = {"POSEWIRE_MODELS_DIR": str(models_dir), "COLUMNS": "80"}
+    done = posewire("models", "list", cwd=tmp_path, **environment)
+    assert done.returncode == 0, done.stderr
+    *lines, places = done.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert str(models_dir) in places
+    assert "  openvino-zoo: person-detection-retail-0013 + human-pose-estimation-0001" in (
+        line.rstrip() for line in lines
+    )
+    told = " ".join(done.stdout.split())
+    assert "Apache-2.0, by Baidu, PaddleDetection (the IR files lie in guojin-yan's" in told
+    assert "PaddleDetection names COCO and AI Challenger" in told
+    (zoo,) = [line for line in lines if line.split()[:3] == [DETECTOR, "people", "FP16-INT8"]]
+    assert zoo.split()[-1] == "yes"
+    rows = json.loads(posewire("models", "list", "--json", cwd=tmp_path, **environment).stdout)
+    assert {row["licence"] for row in rows} == {"Apache-2.0"}
+    assert all(row["trained_on"] and row["publisher"] and row["sources"] for row in rows)
+    (here,) = [row for row in rows if (row["name"], row["precision"]) == (DETECTOR, "FP16-INT8")]
+    assert Path(here["path"]).is_file()
+
+
+def test_models_pull_takes_a_pair(tmp_path: Path, models_dir: Path) -> None:
+    environment = {"POSEWIRE_MODELS_DIR": str(models_dir), "COLUMNS": "300"}
+    done = posewire("models", "pull", "openvino-zoo", cwd=tmp_path, **environment)
+    assert done.returncode == 0, done.stderr
+    assert [line.split(":")[0] for line in done.stdout.splitlines() if ".xml" in line] == [
+        f"{DETECTOR} FP16-INT8", f"{POSE} FP16-INT8"
+    ]  # fmt: skip
 
 
 def test_doctor_says_what_is_there(tmp_path: Path, models: dict[str, str]) -> None:

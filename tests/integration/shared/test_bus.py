@@ -91,11 +91,17 @@ async def test_values_expire(bus: Bus) -> None:
     key = keys.progress("door")
     progress = Progress(camera="door", session="s", seq=7)
     assert await bus.get(key) is None
+    assert await bus.ttl_s(key) is None
     await bus.put(key, progress)
     assert await bus.get(key) == progress
+    assert await bus.ttl_s(key) is None
     await bus.put(key, progress, ttl_s=0.05)
+    left_s = await bus.ttl_s(key)
+    assert left_s is not None
+    assert 0 <= left_s <= 0.05
     await asyncio.sleep(0.1)
     assert await bus.get(key) is None
+    assert await bus.ttl_s(key) is None
 
 
 async def test_only_one_holds_a_lease(bus: Bus) -> None:

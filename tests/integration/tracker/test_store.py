@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import asyncpg
+import msgspec
 import pytest
 
 from posewire.launcher.embedded import EmbeddedPostgres
@@ -86,6 +87,23 @@ async def test_a_session_becomes_rows(settings: Settings) -> None:
     updates = [m for m in tracks if isinstance(m, TrackUpdate)]
     assert [u.frame.seq for u in updates] == list(range(len(SCENE)))
     assert isinstance(tracks[-1], SessionEnd)
+
+
+async def test_a_clock_that_was_set_makes_no_visit_long(settings: Settings) -> None:
+    """A Pi without a battery clock learns the time while somebody is in view."""
+    bus = MemoryBus()
+
+    def later(result: PoseResult) -> PoseResult:
+        frame = result.frame
+        step_s = 1.7e9 if frame.seq >= 30 else 0
+        frame = msgspec.structs.replace(frame, captured_at=frame.captured_at + step_s)
+        return msgspec.structs.replace(result, frame=frame)
+
+    await feed(bus, [*map(later, SCENE), END])
+    await run_until_ended(settings, bus)
+    visits = await fetch(settings, "SELECT * FROM visit ORDER BY number")
+    assert [3 < v["dwell_s"] < 12 for v in visits] == [True, True]
+    assert all(v["exited_at"].year > 2020 for v in visits)
 
 
 @pytest.mark.parametrize("cut", [1, 20, 37, 60, len(SCENE)])

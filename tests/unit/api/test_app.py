@@ -83,7 +83,9 @@ async def test_cameras_tell_state_and_sources_without_credentials(
     client: httpx.AsyncClient, bus: MemoryBus
 ) -> None:
     await bus.put(
-        keys.state("main"), state(time.time(), "cannot open rtsp://user:secret@10.0.0.8/x")
+        keys.state("main"),
+        state(time.time(), "cannot open rtsp://user:secret@10.0.0.8/x"),
+        ttl_s=6,
     )
     response = await client.get("/api/v1/cameras")
     main, off = response.json()["cameras"]
@@ -101,9 +103,23 @@ async def test_cameras_tell_state_and_sources_without_credentials(
     assert (await client.get(CAMERA)).json() == main
 
 
-async def test_an_old_state_counts_as_silence(client: httpx.AsyncClient, bus: MemoryBus) -> None:
-    await bus.put(keys.state("main"), state(time.time() - 60))
+async def test_a_state_that_is_not_renewed_counts_as_silence(
+    client: httpx.AsyncClient, bus: MemoryBus
+) -> None:
+    await bus.put(keys.state("main"), state(time.time()))
     assert (await client.get(CAMERA)).json()["status"] == "silent"
+    await bus.put(keys.state("main"), state(time.time()), ttl_s=6)
+    assert (await client.get(CAMERA)).json()["status"] == "running"
+    bus.advance(7)
+    assert (await client.get(CAMERA)).json()["status"] == "silent"
+
+
+@pytest.mark.parametrize("ahead_s", [-3600, -7, 7, 3600])
+async def test_capture_may_have_another_clock(
+    client: httpx.AsyncClient, bus: MemoryBus, ahead_s: float
+) -> None:
+    await bus.put(keys.state("main"), state(time.time() + ahead_s), ttl_s=6)
+    assert (await client.get(CAMERA)).json()["status"] == "running"
 
 
 async def test_cameras_are_listed_while_the_bus_is_away(

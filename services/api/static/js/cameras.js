@@ -10,6 +10,7 @@ const WORDS = {
   reconnecting: "is reconnecting",
   ended: "has ended",
   failed: "has failed",
+  standby: "waits: another capture holds it",
   silent: "is not being captured (no word from the capture service)",
   unknown: "cannot be asked for: the message bus does not answer",
 };
