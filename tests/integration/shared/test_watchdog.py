@@ -11,7 +11,7 @@ import pytest
 
 SERVICE = """
 import asyncio, ctypes, threading, time
-from posewire.shared.heart import Heart
+from posewire.shared.health import Health
 from posewire.shared.watchdog import Watchdog
 
 async def answers():
@@ -21,9 +21,9 @@ def a_call_that_does_not_return():
     time.sleep(60)
 
 async def main():
-    heart = Heart(watchdog=Watchdog(hang_s=1.3, start_s=1.3))
-    async with heart.beating(answers):
-        heart.ready("plays door")
+    health = Health(watchdog=Watchdog(hang_s=1.3, start_s=1.3))
+    async with health.reporting(answers):
+        health.ready("plays door")
         await asyncio.sleep(2)  # longer than the limit: a service that lives is left alone
         print("lived", flush=True)
 {body}
@@ -34,7 +34,7 @@ asyncio.run(main())
 LOOP = "a_call_that_does_not_return()"
 LOCK = "ctypes.PyDLL(None).sleep(60)  # holds the interpreter's lock"
 DEVICE = """
-heart.examine(lambda: "no answer from the device")
+health.add_check(lambda: "no answer from the device")
 threading.Thread(target=a_call_that_does_not_return, daemon=True).start()
 await asyncio.sleep(60)
 """
@@ -73,7 +73,7 @@ def test_a_service_that_ends_in_time_is_left_alone() -> None:
 def test_a_device_that_answers_again_saves_the_process() -> None:
     done = run(
         "begun = time.monotonic()\n"
-        "heart.examine(lambda: 'slow' if time.monotonic() - begun < 0.4 else None)\n"
+        "health.add_check(lambda: 'slow' if time.monotonic() - begun < 0.4 else None)\n"
         "await asyncio.sleep(2)\n"
     )
     assert done.returncode == 0

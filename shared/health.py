@@ -31,7 +31,7 @@ from posewire.shared.watchdog import Watchdog
 
 _log = structlog.get_logger(__name__)
 Ping = Callable[[], Awaitable[None]]
-Examination = Callable[[], str | None]
+Check = Callable[[], str | None]
 """Returns why the service is stuck, None where it is not."""
 
 _STATUS_S = 5.0
@@ -40,8 +40,8 @@ _SILENT_S = 15.0
 """An event loop that has not turned for so long hangs."""
 
 
-class Heart:
-    """What a service tells about itself while it runs; beats only within ``beating``."""
+class Health:
+    """What a service tells about itself; shows signs of life only within ``reporting``."""
 
     def __init__(
         self,
@@ -65,13 +65,13 @@ class Heart:
         self._patience_s = patience_s
         self._ready = asyncio.Event()
         self._does = ""
-        self._examinations: list[Examination] = []
+        self._checks: list[Check] = []
         self._turned_at = time.monotonic()
         self._stuck: str | None = None
 
     @property
-    def ailment(self) -> str | None:
-        """Why this service does not live, None where it does. For any thread."""
+    def problem(self) -> str | None:
+        """What is wrong with this service, None where it is well. For any thread."""
         silent_s = time.monotonic() - self._turned_at
         if silent_s > _SILENT_S:
             return f"the event loop has not turned for {silent_s:.0f} s"
@@ -87,15 +87,15 @@ class Heart:
         self._does = does
         self._ready.set()
 
-    def examine(self, examination: Examination) -> None:
-        """Ask ``examination`` before each sign of life; there is none while it names a reason.
+    def add_check(self, check: Check) -> None:
+        """Ask ``check`` before each sign of life; there is none while it names a reason.
 
         For what an event loop that turns does not prove: an answer from a device.
         """
-        self._examinations.append(examination)
+        self._checks.append(check)
 
     @contextlib.asynccontextmanager
-    async def beating(self, ping: Ping) -> AsyncIterator[None]:
+    async def reporting(self, ping: Ping) -> AsyncIterator[None]:
         """Tell the manager while the body runs. ``ping`` raises BusUnavailable while it is away."""
         tasks = [asyncio.create_task(self._pulse(), name="pulse")]
         if self._notifier is not None:
@@ -114,7 +114,7 @@ class Heart:
     async def _pulse(self) -> None:
         every_s = _PULSE_S if self._watchdog_s is None else min(_PULSE_S, self._watchdog_s / 2)
         while True:
-            stuck = self._examined()
+            stuck = self._ask_checks()
             if stuck is None:
                 self._show_life()
             elif self._stuck is None:
@@ -130,8 +130,8 @@ class Heart:
         if self._notifier is not None and self._watchdog_s is not None:
             self._notifier.send(WATCHDOG="1")
 
-    def _examined(self) -> str | None:
-        return next(filter(None, (ask() for ask in self._examinations)), None)
+    def _ask_checks(self) -> str | None:
+        return next(filter(None, (ask() for ask in self._checks)), None)
 
     async def _tell(self, notifier: Notifier, ping: Ping) -> None:
         await self._ready.wait()
