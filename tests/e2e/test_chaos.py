@@ -30,6 +30,9 @@ SEED = int(os.environ.get("CHAOS_SEED", random.randrange(10_000)))
 _SERVICES = ("capture", "inference", "tracker", "api")
 _SERVERS = ("valkey", "postgres")
 _HOUR = 3600.0
+_STEPS = [(h, -h) for h in (-_HOUR, _HOUR)] + [(h, h) for h in (-_HOUR, _HOUR)]
+_STEPS += [(0.0, h) for h in (-_HOUR, _HOUR)] + [(h, 0.0) for h in (-_HOUR, _HOUR)]
+"""By how much the services' clock and the bus's clock are set."""
 _LOSSLESS = """
 [sources.video]
 url = "{video}"
@@ -126,14 +129,14 @@ class Chaos:
         return f"{name} cut off for 8 s beside a spare one{', connections reset' if reset else ''}"
 
     async def _set_clocks(self) -> str:
-        ahead = [self._random.choice((-_HOUR, 0.0, _HOUR)) for _ in range(2)]
+        ahead = self._random.choice(_STEPS)
         await self._set(ahead)
         await asyncio.sleep(self._random.uniform(2, 5))
-        await self._set([0.0, 0.0])
+        await self._set((0.0, 0.0))
         bus = f"the bus's by {ahead[1]:+.0f} s" if FAKETIME else "the bus's not (no libfaketime)"
         return f"the services' clock is set by {ahead[0]:+.0f} s, {bus}, and back"
 
-    async def _set(self, ahead: list[float]) -> None:
+    async def _set(self, ahead: tuple[float, float]) -> None:
         self._clock.set(ahead[0])
         valkey = self._system.valkey
         assert isinstance(valkey, JumpingValkey)
