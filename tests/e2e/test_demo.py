@@ -105,6 +105,12 @@ def test_the_demo_runs_counts_and_stops(demo: Demo) -> None:
     assert again.returncode == 2
     assert f"process {demo.process.pid}" in again.stderr
 
+    folder = demo.folder / "data"
+    logs = [*(folder / "logs").iterdir(), folder / "valkey" / "valkey.log"]
+    assert len(logs) == 5
+    assert all(file.stat().st_mode & 0o777 == 0o600 for file in logs)
+    assert folder.stat().st_mode & 0o777 == 0o700
+
     children = demo.children()
     assert len(children) >= 6  # four services, Valkey, Postgres
     started = time.monotonic()

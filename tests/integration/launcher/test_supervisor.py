@@ -197,6 +197,14 @@ def test_a_data_folder_has_one_owner(tmp_path: Path) -> None:
         pass
 
 
+def test_a_new_data_folder_is_private_and_an_old_one_is_left_alone(tmp_path: Path) -> None:
+    old = tmp_path / "old"
+    old.mkdir(mode=0o755)
+    for folder, mode in ((tmp_path / "new", 0o700), (old, 0o755)):
+        with runtime.holding(folder):
+            assert folder.stat().st_mode & 0o777 == mode
+
+
 def test_what_runs_can_be_found(tmp_path: Path) -> None:
     assert runtime.find(tmp_path) is None
     told = runtime.Runtime(psutil.Process().pid, "unix:///v", "postgresql:///p", "http://h")
