@@ -54,8 +54,8 @@ class Chaos:
         self._random = random.Random(SEED)
         self.told: list[str] = []
         self._faults = [
-            self._kill, self._stop, self._cut_a_server_off, self._cut_a_service_off,
-            self._set_clocks, self._refuse_writes, self._start_twice,
+            self._kill, self._kill_a_server, self._stop, self._cut_a_server_off,
+            self._cut_a_service_off, self._set_clocks, self._refuse_writes, self._start_twice,
         ]  # fmt: skip
         if disk:
             self._faults.append(self._fill_the_disk)
@@ -79,11 +79,16 @@ class Chaos:
             print(self.told[-1], flush=True)
 
     async def _kill(self) -> str:
-        part = self._random.choice((*_SERVICES, *_SERVERS))
-        if part in _SERVICES:
-            await self._running(part)
-        await self._system.kill(part)
-        return f"kill -9 {part}"
+        service = self._random.choice(_SERVICES)
+        await self._running(service)
+        await self._system.kill(service)
+        return f"kill -9 {service}"
+
+    async def _kill_a_server(self) -> str:
+        """The bus comes back empty, the database with what was committed."""
+        server = self._random.choice(_SERVERS)
+        await self._system.kill(server)
+        return f"kill -9 {server}"
 
     async def _stop(self) -> str:
         part = self._random.choice((*_SERVICES, *_SERVERS))
