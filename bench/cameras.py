@@ -172,7 +172,7 @@ def _start(
     if models is not None:
         environment["POSEWIRE_MODELS_DIR"] = str(models)
     process = subprocess.Popen(
-        [sys.executable, "-m", "posewire.launcher.cli", "run", name, "--config", str(config)],
+        [sys.executable, "-m", "posewire", "run", name, "--config", str(config)],
         env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     return name, port, process

@@ -66,7 +66,7 @@ def main() -> None:
 def analyse(video: Path) -> dict[str, Any]:
     """Run ``posewire analyze`` and return its summary."""
     done = subprocess.run(
-        [sys.executable, "-m", "posewire.launcher.cli", "analyze", str(video), "--json"],
+        [sys.executable, "-m", "posewire", "analyze", str(video), "--json"],
         capture_output=True,
         text=True,
         check=False,

@@ -120,7 +120,7 @@ def limit_fps(models: Path, frames: int) -> float:
 def analyze_fps(video: Path, models: Path) -> float:
     """The rate that ``posewire analyze --json`` reports: all frames, without the start-up."""
     done = subprocess.run(
-        [sys.executable, "-m", "posewire.launcher.cli", "analyze", str(video), "--json"],
+        [sys.executable, "-m", "posewire", "analyze", str(video), "--json"],
         env=os.environ | {"POSEWIRE_MODELS_DIR": str(models)},
         capture_output=True,
         text=True,
@@ -145,7 +145,7 @@ async def services_fps(video: Path, models: Path) -> float:
             '[cameras.main]\nsource = "video"\npolicy = "lossless"\n'
         )
         system = subprocess.Popen(  # noqa: ASYNC220 -- returns at once
-            [sys.executable, "-m", "posewire.launcher.cli", "up", "--config", str(config)],
+            [sys.executable, "-m", "posewire", "up", "--config", str(config)],
             env=os.environ | {"POSEWIRE_MODELS_DIR": str(models)},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

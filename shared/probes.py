@@ -13,7 +13,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from prometheus_client import make_wsgi_app
 
 from posewire.shared.errors import ConfigError
-from posewire.shared.heart import Heart
+from posewire.shared.health import Health
 from posewire.shared.settings import TelemetrySettings
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _PORTS = {"capture": 9101, "inference": 9102, "tracker": 9103}
 
 
 def serve_metrics(
-    settings: TelemetrySettings, service: str, heart: Heart
+    settings: TelemetrySettings, service: str, health: Health
 ) -> tuple[WSGIServer, int]:
     """Serve this process's metrics and health over HTTP from a thread; return server and port.
 
@@ -35,10 +35,10 @@ def serve_metrics(
     port = settings.metrics_port
     if port is None:
         with contextlib.suppress(OSError):
-            return _serve(settings.metrics_host, _PORTS.get(service, 0), heart)
+            return _serve(settings.metrics_host, _PORTS.get(service, 0), health)
         port = 0
     try:
-        return _serve(settings.metrics_host, port, heart)
+        return _serve(settings.metrics_host, port, health)
     except OSError as error:
         raise ConfigError(
             f"telemetry.metrics_port {port} on {settings.metrics_host} cannot be used: {error}; "
@@ -65,22 +65,22 @@ class _Silent(WSGIRequestHandler):
         """Scrapers come every few seconds."""
 
 
-def _serve(host: str, port: int, heart: Heart) -> tuple[WSGIServer, int]:
+def _serve(host: str, port: int, health: Health) -> tuple[WSGIServer, int]:
     kind = _SixServer if ":" in host else _Server
-    server = make_server(host, port, _application(heart), kind, _Silent)
+    server = make_server(host, port, _application(health), kind, _Silent)
     threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
     return server, int(server.server_port)
 
 
-def _application(heart: Heart) -> WSGIApplication:
+def _application(health: Health) -> WSGIApplication:
     metrics = make_wsgi_app()
 
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
         if path not in ("/healthz", "/readyz"):
             return list(metrics(environ, start_response))
-        wrong = heart.ailment
-        if wrong is None and path == "/readyz" and not heart.serving:
+        wrong = health.problem
+        if wrong is None and path == "/readyz" and not health.serving:
             wrong = "starting"
         status = "200 OK" if wrong is None else "503 Service Unavailable"
         start_response(status, [("Content-Type", "text/plain; charset=utf-8")])

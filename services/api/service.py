@@ -15,7 +15,7 @@ from posewire.api.app import create_app
 from posewire.api.gateway import Gateway
 from posewire.shared.bus import Bus
 from posewire.shared.errors import ConfigError
-from posewire.shared.heart import Heart
+from posewire.shared.health import Health
 from posewire.shared.settings import Settings
 
 _log = structlog.get_logger(__name__)
@@ -34,10 +34,10 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def run(settings: Settings, bus: Bus, heart: Heart | None = None) -> None:
+async def run(settings: Settings, bus: Bus, health: Health | None = None) -> None:
     """Serve the gateway until cancelled; then close viewers (1001) and connections.
 
-    ``heart`` is told once requests are answered.
+    ``health`` is told once requests are answered.
     Raises ConfigError where the address cannot be used.
     """
     listener = listen(settings.api.host, settings.api.port)
@@ -62,7 +62,7 @@ async def run(settings: Settings, bus: Bus, heart: Heart | None = None) -> None:
     try:
         while not (server.started or serving.done()):
             await asyncio.sleep(0.01)
-        (heart or Heart()).ready(f"serves {url(listener)}")
+        (health or Health()).ready(f"serves {url(listener)}")
         await asyncio.shield(serving)
     finally:
         if keeping is not None:

@@ -24,7 +24,7 @@ from posewire.capture.state import TTL_S, StateBoard
 from posewire.shared.backoff import Backoff
 from posewire.shared.bus import START, Bus, Entry, Lease, keys
 from posewire.shared.errors import BusUnavailable
-from posewire.shared.heart import Heart
+from posewire.shared.health import Health
 from posewire.shared.messages import CameraState, Control
 from posewire.shared.settings import Settings
 from posewire.shared.tasks import cancel, finish
@@ -33,17 +33,17 @@ from posewire.shared.worker import holding, run_cameras
 _log = structlog.get_logger(__name__)
 
 
-async def run(settings: Settings, bus: Bus, heart: Heart | None = None) -> None:
+async def run(settings: Settings, bus: Bus, health: Health | None = None) -> None:
     """Play every enabled camera until cancelled.
 
-    ``heart`` is told at once: cameras that are not there are waited for, each by itself.
+    ``health`` is told at once: cameras that are not there are waited for, each by itself.
     """
     cameras = {
         name: _Camera(settings, bus, name)
         for name, camera in settings.cameras.items()
         if camera.enabled
     }
-    (heart or Heart()).ready(f"plays {', '.join(cameras) or 'nothing'}")
+    (health or Health()).ready(f"plays {', '.join(cameras) or 'nothing'}")
     if not cameras:
         _log.warning("capture.no_cameras")
         await asyncio.Event().wait()

@@ -21,7 +21,7 @@ from posewire.inference.watch import Examined, Examiner, Findings, Watch
 from posewire.shared.bus import START, Bus, Entry, Lease, keys
 from posewire.shared.causes import Causes
 from posewire.shared.fleet import Fleet
-from posewire.shared.heart import Heart
+from posewire.shared.health import Health
 from posewire.shared.messages import FrameHeader, PoseResult, Progress, SessionEnd
 from posewire.shared.settings import Settings
 from posewire.shared.tasks import cancel
@@ -42,18 +42,18 @@ _LIVE_IN_FLIGHT = 2
 """Live frames examined at once: more would only make each of them older."""
 
 
-async def run(settings: Settings, bus: Bus, heart: Heart | None = None) -> None:
+async def run(settings: Settings, bus: Bus, health: Health | None = None) -> None:
     """Serve all enabled cameras until cancelled. Raises ModelError, DeviceError at the start.
 
-    ``heart`` is told once the models are loaded; it stops where the device does not answer.
+    ``health`` is told once the models are loaded; it stops where the device does not answer.
     """
-    heart = heart or Heart()
+    health = health or Health()
     pipeline = await PersonPipeline.open(settings.inference)
     _log.info("inference.ready", models=pipeline.describe())
     cameras = [name for name, camera in settings.cameras.items() if camera.enabled]
     stall = Stall(settings.inference.stuck_after_s)
-    heart.examine(stall.reason)
-    heart.ready(f"examines {', '.join(cameras) or 'nothing'} by {pipeline.describe()}")
+    health.add_check(stall.reason)
+    health.ready(f"examines {', '.join(cameras) or 'nothing'} by {pipeline.describe()}")
     fleet = Fleet(bus, "inference", cameras, ttl_s=settings.bus.lease_s)
     try:
         async with fleet:

@@ -68,6 +68,10 @@ DataDir = Annotated[
 @contextmanager
 def _errors() -> Iterator[None]:
     """Show errors that are meant for people as one text, without a traceback; exit code 2."""
+    from posewire.shared.settings import Settings, unknown_variables
+
+    for warning in unknown_variables(Settings):
+        typer.secho(f"posewire: {warning}", fg=typer.colors.YELLOW, err=True)
     try:
         yield
     except PosewireError as error:
@@ -386,7 +390,3 @@ def config_schema() -> None:
 def main() -> None:
     """Entry point of the command."""
     app()
-
-
-if __name__ == "__main__":
-    main()

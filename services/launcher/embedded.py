@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
+import enum
 import importlib.util
 import os
 import shutil
@@ -22,20 +22,35 @@ from pathlib import Path
 
 import structlog
 
+from posewire.launcher.logs import ChildLog
+from posewire.launcher.privileges import (
+    NOBODY,
+    become_nobody,
+    become_nobody_by_namespace,
+    can_map_user,
+    die_with_parent,
+)
 from posewire.shared.errors import PosewireError
 
 _log = structlog.get_logger(__name__)
 _START_S = 15.0
 _STOP_S = 1.5
+_ASK_S = 5.0
 _SOCKET_PATH_MAX = 90
 """Bytes that sockaddr_un leaves for a folder, with room for ``/.s.PGSQL.5432``."""
-_CLONE_NEWUSER = 0x10000000
-_PR_SET_PDEATHSIG = 1
-_NOBODY = 65534
 
 
 class EmbeddedServerError(PosewireError):
     """An embedded server is not installed or does not start."""
+
+
+class Answer(enum.Enum):
+    """What a server says when it is asked."""
+
+    READY = enum.auto()
+    BUSY = enum.auto()
+    """It lives, but serves nobody yet."""
+    NONE = enum.auto()
 
 
 class _Server:
@@ -45,15 +60,16 @@ class _Server:
 
     def __init__(self, data: Path) -> None:
         self.data = data
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[str] | None = None
         self._own_folder: Path | None = None
         data.mkdir(parents=True, exist_ok=True)
+        data.chmod(0o700)
         sockets = data / "run"
         if len(os.fsencode(sockets.absolute())) > _SOCKET_PATH_MAX:
             self._own_folder = sockets = Path(tempfile.mkdtemp(prefix="posewire-"))
         sockets.mkdir(mode=0o700, exist_ok=True)
         self.sockets = sockets.absolute()
-        self.log_file = data / f"{self.name}.log"
+        self._log = ChildLog(data / f"{self.name}.log")
 
     @property
     def pid(self) -> int | None:
@@ -68,25 +84,49 @@ class _Server:
     async def start(self) -> None:
         """Start the server and wait until it answers; also starts one again that has died.
 
+        A server that says that it is busy, reading its data again after a crash, is waited for.
+
         Raises EmbeddedServerError, with the end of the server's log.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _START_S
-        while not self.alive or not await self._answers():
+        while not self.alive or (answer := await self._ask(_ASK_S)) is not Answer.READY:
             if not self.alive:
                 await self._prepare()
                 await self._spawn()
+            elif answer is Answer.BUSY:
+                deadline = loop.time() + _START_S
             await asyncio.sleep(0.02)
             if loop.time() > deadline:
-                await self.stop()
+                await self._end()
                 raise EmbeddedServerError(
-                    f"{self.name} did not start within {_START_S:.0f} s; {self.log_file} ends:\n"
-                    + self._log_tail()
+                    f"{self.name} did not start within {_START_S:.0f} s; {self._log.path} ends:\n"
+                    + (self._log.tail(8) or "(no log)")
                 )
         await self._after_start()
 
+    async def responds(self, *, within_s: float) -> bool:
+        """Return whether the server answers, be it that it is busy."""
+        return await self._ask(within_s) is not Answer.NONE
+
+    def kill(self) -> None:
+        """End the server at once, as a crash would; its data is as safe as after one."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+
+    async def _ask(self, within_s: float) -> Answer:
+        try:
+            return await asyncio.wait_for(self._answer(), within_s)
+        except (OSError, asyncio.TimeoutError):
+            return Answer.NONE
+
     async def stop(self) -> None:
         """Stop the server: in order, and after 1.5 s by force."""
+        await self._end()
+        if self._own_folder is not None:
+            shutil.rmtree(self._own_folder, ignore_errors=True)
+
+    async def _end(self) -> None:
         process = self._process
         if process is not None and process.poll() is None:
             process.send_signal(self._stop_signal)
@@ -99,8 +139,6 @@ class _Server:
         if process is not None:
             process.wait()
         self._process = None
-        if self._own_folder is not None:
-            shutil.rmtree(self._own_folder, ignore_errors=True)
 
     _stop_signal = signal.SIGTERM
 
@@ -113,27 +151,26 @@ class _Server:
     def _command(self) -> list[str]:
         raise NotImplementedError
 
-    async def _answers(self) -> bool:
+    async def _answer(self) -> Answer:
+        """Ask the server. Raises OSError where it cannot be reached."""
         raise NotImplementedError
 
     async def _spawn(self) -> None:
-        with self.log_file.open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: ASYNC220 -- returns at once
-                self._command(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                preexec_fn=self._in_child(),  # noqa: PLW1509 -- only system calls in there
-            )
+        self._process = subprocess.Popen(  # noqa: ASYNC220 -- returns at once
+            self._command(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+            preexec_fn=self._in_child(),  # noqa: PLW1509 -- only system calls in there
+        )
+        assert self._process.stdout is not None
+        self._log.follow(self._process.stdout)
 
     def _in_child(self) -> Callable[[], None]:
         return die_with_parent(self._stop_signal)
-
-    def _log_tail(self) -> str:
-        with contextlib.suppress(OSError):
-            return "\n".join(self.log_file.read_text(errors="replace").splitlines()[-8:])
-        return "(no log)"
 
 
 class EmbeddedValkey(_Server):
@@ -168,18 +205,16 @@ class EmbeddedValkey(_Server):
             "--save", "", "--appendonly", "no", "--dir", str(self.data), "--daemonize", "no",
         ]  # fmt: skip
 
-    async def _answers(self) -> bool:
-        try:
-            reader, writer = await asyncio.open_unix_connection(self.sockets / "valkey.sock")
-        except OSError:
-            return False
+    async def _answer(self) -> Answer:
+        reader, writer = await asyncio.open_unix_connection(self.sockets / "valkey.sock")
         try:
             writer.write(b"PING\r\n")
-            return (await reader.readline()).startswith(b"+PONG")
-        except OSError:
-            return False
+            line = await reader.readline()
         finally:
             writer.close()
+        if line.startswith(b"+PONG"):
+            return Answer.READY
+        return Answer.BUSY if line else Answer.NONE  # an error, such as -LOADING
 
 
 class EmbeddedPostgres(_Server):
@@ -209,12 +244,14 @@ class EmbeddedPostgres(_Server):
         return Path(spec.origin).parent / "pginstall" / "bin"
 
     async def _prepare(self) -> None:
+        if os.geteuid() == 0 and not can_map_user():
+            os.chown(self.data, NOBODY, NOBODY)
+            os.chown(self.sockets, NOBODY, NOBODY)
+            folder = self.data.parent
+            folder.chmod(folder.stat().st_mode | 0o011)  # others may pass through
         if (self.data / "pg" / "PG_VERSION").exists():
             return
         shutil.rmtree(self.data / "pg.new", ignore_errors=True)
-        if os.geteuid() == 0 and not _can_map_user():
-            os.chown(self.data, _NOBODY, _NOBODY)
-            os.chown(self.sockets, _NOBODY, _NOBODY)
         await self._run(
             "initdb", "-D", str(self.data / "pg.new"), "-U", "posewire", "--auth=trust",
             "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions",
@@ -238,11 +275,28 @@ class EmbeddedPostgres(_Server):
             "-c", "shared_buffers=32MB", "-c", "log_min_messages=warning",
         ]  # fmt: skip
 
-    async def _answers(self) -> bool:
+    async def _answer(self) -> Answer:
         process = await asyncio.create_subprocess_exec(
-            str(self.binaries() / "pg_isready"), "-q", "-h", str(self.sockets), "-U", "posewire",
+            str(self.binaries() / "pg_isready"), "-q", "-t", "60", "-h", str(self.sockets),
+            "-U", "posewire", preexec_fn=die_with_parent(signal.SIGKILL),
         )  # fmt: skip
-        return await process.wait() == 0
+        try:
+            return {0: Answer.READY, 1: Answer.BUSY}.get(await process.wait(), Answer.NONE)
+        finally:
+            if process.returncode is None:
+                process.kill()
+
+    def kill(self) -> None:
+        """As for others; its processes, too, which would hold its memory if they are stopped."""
+        import psutil
+
+        if self._process is not None:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                children = psutil.Process(self._process.pid).children(recursive=True)
+                super().kill()
+                for child in children:
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        child.kill()
 
     async def _run(self, program: str, *arguments: str, tolerate: str | None = None) -> None:
         process = await asyncio.create_subprocess_exec(
@@ -258,55 +312,10 @@ class EmbeddedPostgres(_Server):
         last = super()._in_child()
         if os.geteuid() != 0:
             return last
-        drop = _become_nobody_by_namespace if _can_map_user() else _become_nobody
+        drop = become_nobody_by_namespace if can_map_user() else become_nobody
 
         def prepare() -> None:
             drop()
             last()  # after the change of user, which would clear the death signal
 
         return prepare
-
-
-def die_with_parent(number: signal.Signals) -> Callable[[], None]:
-    """Return what a child runs before exec so that it gets ``number`` when its parent dies."""
-    parent = os.getpid()
-    try:
-        prctl = ctypes.CDLL(None).prctl
-    except AttributeError:  # not Linux
-        return lambda: None
-
-    def prepare() -> None:
-        prctl(_PR_SET_PDEATHSIG, number)
-        if os.getppid() != parent:  # it died in between
-            os._exit(1)
-
-    return prepare
-
-
-def _become_nobody() -> None:
-    os.setgroups([])
-    os.setgid(_NOBODY)
-    os.setuid(_NOBODY)
-
-
-def _become_nobody_by_namespace() -> None:
-    if ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWUSER) != 0:
-        raise OSError(ctypes.get_errno(), "unshare")
-    Path("/proc/self/setgroups").write_text("deny")
-    Path("/proc/self/uid_map").write_text(f"{_NOBODY} 0 1")
-    Path("/proc/self/gid_map").write_text(f"{_NOBODY} 0 1")
-
-
-def _can_map_user() -> bool:
-    """Whether root may open a user namespace here (containers often forbid it)."""
-    probe = subprocess.run(
-        ["/bin/true"], preexec_fn=_probe_namespace, check=False, stderr=subprocess.DEVNULL
-    )
-    return probe.returncode == 0
-
-
-def _probe_namespace() -> None:
-    try:
-        _become_nobody_by_namespace()
-    except (OSError, AttributeError):
-        os._exit(1)

@@ -60,11 +60,7 @@ def only_cameras(settings: Settings, names: Sequence[str]) -> Settings:
             raise ConfigError(f"no camera is called {name!r}; there are: {known}")
         if not settings.cameras[name].enabled:
             raise ConfigError(f"camera {name} is switched off: cameras.{name}.enabled is false")
-    cameras = {
-        name: camera if name in names else camera.model_copy(update={"enabled": False})
-        for name, camera in settings.cameras.items()
-    }
-    return settings.model_copy(update={"cameras": cameras})
+    return settings.serving_only(names)
 
 
 def _absolute(source: str) -> str:

@@ -25,9 +25,12 @@ class Runtime(msgspec.Struct):
 
 @contextlib.contextmanager
 def holding(folder: Path) -> Iterator[None]:
-    """Hold the data folder alone. Raises ConfigError naming the process that has it."""
+    """Hold the data folder alone. Raises ConfigError naming the process that has it.
+
+    A folder that is made here is this user's alone; one that exists keeps its mode.
+    """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         file = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise ConfigError(f"data folder {folder} cannot be used: {error}; set --data-dir") from None

@@ -23,7 +23,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from posewire.shared.bus import START, Bus, Entry, Lease, keys
 from posewire.shared.errors import StoreUnavailable
 from posewire.shared.fleet import Fleet
-from posewire.shared.heart import Heart
+from posewire.shared.health import Health
 from posewire.shared.messages import EventKind, PoseResult, Progress, SessionEnd, TrackUpdate
 from posewire.shared.settings import Settings
 from posewire.shared.tasks import cancel
@@ -57,10 +57,10 @@ _AREAS_S = 0.5
 """Zones drawn on the page are in force after this long at most."""
 
 
-async def run(settings: Settings, bus: Bus, heart: Heart | None = None) -> None:
+async def run(settings: Settings, bus: Bus, health: Health | None = None) -> None:
     """Serve all enabled cameras until cancelled.
 
-    ``heart`` is told once the database has been tried: where it answers, its schema is there.
+    ``health`` is told once the database has been tried: where it answers, its schema is there.
     """
     integrations = Integrations(settings)
     store = Store(settings.database, integrations.wanted_by)
@@ -70,7 +70,7 @@ async def run(settings: Settings, bus: Bus, heart: Heart | None = None) -> None:
     try:
         with contextlib.suppress(StoreUnavailable):  # each camera waits for it below
             await store.open()
-        (heart or Heart()).ready(f"follows {', '.join(cameras) or 'nobody'}")
+        (health or Health()).ready(f"follows {', '.join(cameras) or 'nobody'}")
         async with fleet, integrations.running():
             await run_cameras(
                 cameras,

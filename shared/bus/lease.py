@@ -41,7 +41,8 @@ ACQUIRE = """
 -- KEYS: lease, its term. ARGV: token, milliseconds.
 -- Returns the new term, or the token of the one who holds it.
 local owner = redis.call('GET', KEYS[1])
-if owner then return owner end
+-- Leases are for 60 s at most: one that is left for longer is older than a step back of the clock.
+if owner and redis.call('PTTL', KEYS[1]) <= 120000 then return owner end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 redis.call('HSET', KEYS[2], 'holder', ARGV[1])
 return redis.call('HINCRBY', KEYS[2], 'term', 1)

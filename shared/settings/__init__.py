@@ -1,5 +1,6 @@
 """Settings: ``posewire.toml`` and the environment (``POSEWIRE_*``), checked once at the start."""
 
+from posewire.shared.settings._environment import unknown_variables
 from posewire.shared.settings.api import ApiSettings, TelemetrySettings
 from posewire.shared.settings.areas import Areas, LineSettings, MaskSettings, ZoneSettings
 from posewire.shared.settings.bus import BusSettings, DatabaseSettings
@@ -48,4 +49,5 @@ __all__ = [
     "WebhookSettings",
     "ZoneSettings",
     "load_settings",
+    "unknown_variables",
 ]

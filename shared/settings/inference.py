@@ -185,8 +185,8 @@ class InferenceSettings(Section):
         ge=1,
         le=3600,
         description="Seconds without an answer to a frame after which the device counts as stuck: "
-        "the worker stops its watchdog, and systemd starts it again. Lower is sooner; but some "
-        "devices take their time for the first frame.",
+        "the worker ends 20 s later, and whoever supervises it starts it again. Lower is sooner; "
+        "but some devices take their time for the first frame.",
     )
     threads: int = Field(
         0, ge=0, le=256, description="CPU threads for inference; 0: as many as there are cores."

@@ -6,12 +6,12 @@ import difflib
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import platformdirs
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, PrivateAttr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -21,6 +21,7 @@ from pydantic_settings import (
 
 from posewire.shared.errors import ConfigError
 from posewire.shared.redact import redact
+from posewire.shared.settings._environment import PREFIX, SHORTHANDS
 from posewire.shared.settings.api import ApiSettings, TelemetrySettings
 from posewire.shared.settings.bus import BusSettings, DatabaseSettings
 from posewire.shared.settings.cameras import CameraSettings, CaptureSettings, Name, SourceSettings
@@ -35,10 +36,6 @@ else:
     import tomli as tomllib
 
 DEFAULT_FILE = Path("posewire.toml")
-_PREFIX = "POSEWIRE_"
-_SHORTHANDS = {"POSEWIRE_MODELS_DIR": ("inference", "models_dir")}
-"""Variables that people type often, and the settings they stand for."""
-_RESERVED = {"POSEWIRE_CONFIG", "POSEWIRE_TEST_DATA"}
 
 
 def _demo_sources() -> dict[Name, SourceSettings]:
@@ -61,7 +58,7 @@ class Settings(BaseSettings):
     """The whole configuration of Posewire."""
 
     model_config = SettingsConfigDict(
-        env_prefix=_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
     )
 
     bus: BusSettings = BusSettings()
@@ -83,6 +80,21 @@ class Settings(BaseSettings):
         default_factory=lambda: Path(platformdirs.user_data_dir("posewire", appauthor=False)),
         description="Where the embedded servers keep their data.",
     )
+
+    _elsewhere: tuple[Name, ...] = PrivateAttr(())
+
+    @property
+    def cameras_elsewhere(self) -> tuple[Name, ...]:
+        """Cameras that are switched off here only because other workers serve them."""
+        return self._elsewhere
+
+    def serving_only(self, names: Collection[str]) -> Settings:
+        """Return these settings with all cameras but those of ``names`` switched off."""
+        others = [n for n, camera in self.cameras.items() if camera.enabled and n not in names]
+        off = {name: self.cameras[name].model_copy(update={"enabled": False}) for name in others}
+        settings = self.model_copy(update={"cameras": self.cameras | off})
+        settings._elsewhere = tuple(others)
+        return settings
 
     @model_validator(mode="after")
     def _cameras_have_sources(self) -> Settings:
@@ -119,14 +131,14 @@ def load_settings(path: Path | None = None, overrides: Mapping[str, Any] | None 
 
     Raises:
         ConfigError: missing or malformed file, unknown key (the nearest known one is named), or
-            a value out of bounds.
+            a value out of bounds. Unknown variables are no error: ``unknown_variables`` tells them.
     """
     if path is None and (named := os.environ.get("POSEWIRE_CONFIG")):
         path = Path(named)
     where = path or DEFAULT_FILE
     values = _read_file(where) if path or where.exists() else {}
-    environment = _environment()
-    for variable, keys in _SHORTHANDS.items():
+    environment = EnvSettingsSource(Settings)()
+    for variable, keys in SHORTHANDS.items():
         if variable in os.environ:
             _set(values, keys, os.environ[variable])
     _merge(values, environment)
@@ -152,20 +164,6 @@ def _read_file(path: Path) -> dict[str, Any]:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"configuration file {path} is not valid TOML: {error}") from None
-
-
-def _environment() -> dict[str, Any]:
-    """Return the values in POSEWIRE_*; an unknown top-level name is an error."""
-    known = set(Settings.model_fields)
-    for variable in os.environ:
-        if not variable.startswith(_PREFIX) or variable in _SHORTHANDS or variable in _RESERVED:
-            continue
-        key = variable[len(_PREFIX) :].lower().split("__")[0]
-        if key not in known:
-            raise ConfigError(
-                f"environment variable {variable}: unknown setting {key!r}{_hint(key, known)}"
-            )
-    return EnvSettingsSource(Settings)()
 
 
 def _merge(into: dict[str, Any], other: Mapping[str, Any]) -> None:

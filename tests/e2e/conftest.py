@@ -22,7 +22,7 @@ def models_environment() -> dict[str, str]:
 @pytest.fixture(scope="session")
 def clip() -> Path:
     """The generated clip that comes with Posewire."""
-    return ROOT / "services" / "launcher" / "assets" / "people.mp4"
+    return ROOT / "services" / "capture" / "assets" / "people.mp4"
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ import pytest
 from posewire.launcher.embedded import EmbeddedPostgres, EmbeddedValkey
 
 ROOT = Path(__file__).resolve().parents[2]
-POSEWIRE = [sys.executable, "-m", "posewire.launcher.cli"]
+POSEWIRE = [sys.executable, "-m", "posewire"]
 _ONE_CAMERA = """
 [sources.video]
 url = "{video}"
@@ -36,7 +36,8 @@ class System:
     """Valkey, Postgres and the four services, playing one file once, lossless.
 
     ``cameras``: other sources and cameras, as TOML; {video} stands for the file. ``bus_url``: a bus
-    that is the test's own, in place of a Valkey.
+    that is the test's own, in place of a Valkey. ``urls``: where the services find bus and
+    database, where that is not at the servers themselves.
     """
 
     def __init__(
@@ -49,18 +50,21 @@ class System:
         port: int = 0,
         cameras: str = "",
         bus_url: str | None = None,
+        valkey: EmbeddedValkey | None = None,
+        urls: tuple[str, str] | None = None,
     ) -> None:
         self.folder = folder
-        self.valkey = EmbeddedValkey(folder / "valkey")
+        self.valkey = valkey or EmbeddedValkey(folder / "valkey")
         self.postgres = EmbeddedPostgres(folder / "postgres")
         self._environment = os.environ | environment
         self._own_bus = bus_url is not None
         self._up: subprocess.Popen[bytes] | None = None
         self._config = folder / "posewire.toml"
+        bus_told, database_told = urls or (bus_url or self.valkey.url, self.postgres.url)
         self._config.write_text(
             f"data_dir = {json.dumps(str(folder / 'data'))}\n"
-            f"[bus]\nurl = {json.dumps(bus_url or self.valkey.url)}\nlossless_window = {window}\n"
-            f"[database]\nurl = {json.dumps(self.postgres.url)}\n"
+            f"[bus]\nurl = {json.dumps(bus_told)}\nlossless_window = {window}\n"
+            f"[database]\nurl = {json.dumps(database_told)}\n"
             f"[api]\nport = {port}\nsnapshots = true\n"
             + (cameras or _ONE_CAMERA).replace("{video}", str(video))
         )
@@ -77,6 +81,14 @@ class System:
         with (self.folder / "up.log").open("wb") as log:
             self._up = subprocess.Popen(
                 [*POSEWIRE, "up", "--config", str(self._config)],
+                env=self._environment, stdout=log, stderr=log, cwd=self.folder,
+            )  # fmt: skip
+
+    def start_again(self, name: str) -> subprocess.Popen[bytes]:
+        """Start a service beside the one that runs, as by mistake."""
+        with (self.folder / f"second-{name}.log").open("ab") as log:
+            return subprocess.Popen(
+                [*POSEWIRE, "run", name, "--config", str(self._config)],
                 env=self._environment, stdout=log, stderr=log, cwd=self.folder,
             )  # fmt: skip
 

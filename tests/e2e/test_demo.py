@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,9 @@ import psutil
 import pytest
 
 from posewire.launcher import runtime
+from posewire.launcher.commands.run import SERVICES
 from tests.e2e.system import POSEWIRE
+from tests.traps import set_traps
 
 
 class Demo:
@@ -102,6 +105,12 @@ def test_the_demo_runs_counts_and_stops(demo: Demo) -> None:
     assert again.returncode == 2
     assert f"process {demo.process.pid}" in again.stderr
 
+    folder = demo.folder / "data"
+    logs = [*(folder / "logs").iterdir(), folder / "valkey" / "valkey.log"]
+    assert len(logs) == 5
+    assert all(file.stat().st_mode & 0o777 == 0o600 for file in logs)
+    assert folder.stat().st_mode & 0o777 == 0o700
+
     children = demo.children()
     assert len(children) >= 6  # four services, Valkey, Postgres
     started = time.monotonic()
@@ -126,3 +135,29 @@ def test_a_killed_demo_leaves_no_process_behind(demo: Demo) -> None:
     assert len(children) >= 6
     demo.process.kill()
     assert psutil.wait_procs(children, timeout=5)[1] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["up", "demo"])
+def test_files_of_the_current_folder_are_not_imported(
+    command: str, tmp_path: Path, models_environment: dict[str, str]
+) -> None:
+    traps = set_traps(tmp_path)
+    options = ["--data-dir", str(tmp_path / "data")]
+    # The script, as users start it: "python -m" itself looks into the current folder.
+    with subprocess.Popen(
+        [str(Path(sys.executable).with_name("posewire")), command, *options],
+        env=os.environ | models_environment | {"POSEWIRE_API__PORT": "0"},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=tmp_path,
+    ) as process:  # fmt: skip
+        try:
+            waited = time.monotonic() + 60
+            logs = [tmp_path / "data" / "logs" / f"{name}.log" for name in SERVICES]
+            while not all(log.exists() and "service.started" in log.read_text() for log in logs):
+                assert time.monotonic() < waited, [log.read_text() for log in logs if log.exists()]
+                time.sleep(0.1)
+        finally:
+            process.send_signal(signal.SIGINT)
+            output, _ = process.communicate(timeout=15)
+    assert "has ended" not in output
+    assert traps.sprung() == []

@@ -80,7 +80,7 @@ def _scheme(url: str) -> str | None:
 def _path(url: str, scheme: str | None) -> str:
     if url.startswith("clip:"):
         name = url.removeprefix("clip:")
-        clip = importlib.resources.files("posewire") / "launcher" / "assets" / f"{name}.mp4"
+        clip = importlib.resources.files("posewire") / "capture" / "assets" / f"{name}.mp4"
         if not re.fullmatch(r"[a-z0-9_-]+", name) or not clip.is_file():
             raise SourceError(f"there is no clip {name!r} in Posewire; clip:people is")
         return str(clip)

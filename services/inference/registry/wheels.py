@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import sys
 from pathlib import Path
 
 import httpx
 
 from posewire.shared.errors import ModelError
+from posewire.shared.python import module_command
 
 _INDEX = "https://pypi.org/simple"
 _SIMPLE_JSON = "application/vnd.pypi.simple.v1+json"
@@ -62,7 +62,7 @@ async def _from_index(requirement: str, folder: Path) -> Path:
 
 async def _by_pip(requirement: str, folder: Path) -> Path:
     options = ["--no-deps", "--quiet", "--timeout", "5", "--retries", "1", "--dest", str(folder)]
-    command = [sys.executable, "-m", "pip", "download", *options, requirement]
+    command = module_command("pip", "download", *options, requirement)
     process = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )

@@ -14,11 +14,12 @@ import structlog
 from posewire.launcher.options import only_cameras, settings_for
 from posewire.shared.bus import RedisBus
 from posewire.shared.errors import ConfigError
-from posewire.shared.heart import Heart
+from posewire.shared.health import Health
 from posewire.shared.probes import serve_metrics
 from posewire.shared.settings import Settings
 from posewire.shared.systemd import Notifier, watchdog_s
 from posewire.shared.telemetry import configure_logging
+from posewire.shared.watchdog import Watchdog
 from posewire.shared.worker import until_stopped
 
 SERVICES = ("capture", "inference", "tracker", "api")
@@ -62,13 +63,13 @@ def run(
 async def _serve(module: ModuleType, service: str, settings: Settings, url: str) -> None:
     log = structlog.get_logger(__name__)
     bus = RedisBus(url)
-    heart = Heart(Notifier.from_environment(), watchdog_s=watchdog_s())
+    health = Health(Notifier.from_environment(), watchdog=Watchdog(), watchdog_s=watchdog_s())
     # The gateway serves its metrics on its own port.
-    metrics = None if service == "api" else serve_metrics(settings.telemetry, service, heart)
+    metrics = None if service == "api" else serve_metrics(settings.telemetry, service, health)
     log.info("service.started", metrics_port=metrics[1] if metrics else None)
     try:
-        async with heart.beating(bus.ping):
-            await module.run(settings, bus, heart)
+        async with health.reporting(bus.ping):
+            await module.run(settings, bus, health)
     finally:
         await bus.close()
         if metrics is not None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import socket
 import sys
 import webbrowser
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -117,8 +116,7 @@ class _System:
             _console.print(f"logs in {self._folder / 'logs'}", style="dim")
             if open_browser:
                 await asyncio.to_thread(webbrowser.open, page)
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._show(settings), duration_s or None)
+            await _first_of(self._show(settings), supervisor.watch(), within_s=duration_s or None)
         finally:
             await supervisor.stop()
             await asyncio.gather(*(server.stop() for server in self._servers))
@@ -159,6 +157,7 @@ class _System:
     def _children(self, settings: Settings) -> list[Child]:
         logs = self._folder / "logs"
         logs.mkdir(exist_ok=True)
+        logs.chmod(0o700)
         file = self._folder / "settings.json"
         runtime.write_private(file, settings.model_dump_json(exclude_none=True).encode())
         return [Child(name, service_command(name, file), logs / f"{name}.log") for name in SERVICES]
@@ -194,6 +193,17 @@ class _System:
         finally:
             await cancel(tasks)
             await bus.close()
+
+
+async def _first_of(*work: Coroutine[Any, Any, None], within_s: float | None) -> None:
+    """Run ``work`` until some of it ends or the time is over. Raises what it has ended with."""
+    tasks = [asyncio.create_task(one) for one in work]
+    try:
+        done, _ = await asyncio.wait(tasks, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        await cancel(tasks)
+    for task in done:
+        task.result()
 
 
 def _free_port(host: str, wanted: int, *, exactly: bool) -> int:

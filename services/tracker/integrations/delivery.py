@@ -79,7 +79,8 @@ def _destinations(settings: Settings) -> list[Destination]:
         from posewire.tracker.integrations.mqtt import MqttBroker
 
         cameras = [name for name, camera in settings.cameras.items() if camera.enabled]
-        found.append(MqttBroker(settings.integrations.mqtt, cameras))
+        announced = [*cameras, *settings.cameras_elsewhere]
+        found.append(MqttBroker(settings.integrations.mqtt, cameras, announced))
     for name, webhook in settings.integrations.webhooks.items():
         from posewire.tracker.integrations.webhook import Webhook
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from importlib import metadata
 from urllib.parse import unquote, urlsplit
 
@@ -29,8 +29,19 @@ class MqttBroker:
 
     name = "mqtt"
 
-    def __init__(self, settings: MqttSettings, cameras: Sequence[str]) -> None:
-        self._settings, self._cameras = settings, list(cameras)
+    def __init__(
+        self, settings: MqttSettings, cameras: Sequence[str], announced: Sequence[str] = ()
+    ) -> None:
+        """One tracker tells the events of all, and so announces all cameras.
+
+        Args:
+            settings: where the broker is.
+            cameras: those whose events are queued here.
+            announced: those that are announced at once. Any other, of a tracker with another
+                configuration, is announced before its first event.
+        """
+        self._settings, self._cameras = settings, frozenset(cameras)
+        self._announced = dict.fromkeys(announced or cameras)
         self._topics = Topics(settings.topic, settings.discovery_topic)
         self._client: aiomqtt.Client | None = None
         self._reborn = asyncio.Event()
@@ -80,6 +91,9 @@ class MqttBroker:
             raise Undelivered(f"integrations.mqtt.ca_file {path} cannot be used: {error}") from None
 
     async def tell(self, delivery: Delivery) -> None:
+        if delivery.camera not in self._announced:
+            await self._announce(delivery.camera)
+            self._announced[delivery.camera] = None
         # Home Assistant reads event_type; the rest becomes the event's attributes.
         data = {"event_type": delivery.kind} | event_data(delivery)
         await self._publish(self._topics.event(delivery.camera), json.dumps(data))
@@ -93,15 +107,17 @@ class MqttBroker:
             await self._count({delivery.camera for delivery in deliveries}, outbox)
 
     async def _introduce(self, outbox: Outbox) -> None:
-        if self._settings.discovery:
-            version = _version()
-            for camera in self._cameras:
-                text = json.dumps(device(self._topics, camera, version))
-                await self._publish(self._topics.device(camera), text, retain=True)
-        await self._count(self._cameras, outbox)
+        for camera in self._announced:
+            await self._announce(camera)
+        await self._count(self._announced, outbox)
         await self._publish(self._topics.status, "online", retain=True)
 
-    async def _count(self, cameras: Sequence[str] | set[str], outbox: Outbox) -> None:
+    async def _announce(self, camera: str) -> None:
+        if self._settings.discovery:
+            text = json.dumps(device(self._topics, camera, _version()))
+            await self._publish(self._topics.device(camera), text, retain=True)
+
+    async def _count(self, cameras: Collection[str], outbox: Outbox) -> None:
         for camera, people in (await outbox.people(sorted(cameras))).items():
             await self._publish(self._topics.people(camera), str(people), retain=True)
             occupied = "ON" if people else "OFF"

@@ -18,7 +18,7 @@ from posewire.shared.errors import ModelError
 from posewire.shared.settings import InferenceSettings
 from tests.pictures import declaring
 
-CLIP = Path(__file__).resolve().parents[3] / "services" / "launcher" / "assets" / "people.mp4"
+CLIP = Path(__file__).resolve().parents[3] / "services" / "capture" / "assets" / "people.mp4"
 
 
 def jpeg(image: np.ndarray) -> bytes:

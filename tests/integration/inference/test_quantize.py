@@ -16,7 +16,7 @@ from posewire.inference.registry import Preprocessing, find, find_spec, known
 from posewire.shared.settings import load_settings
 from tests.integration.inference.conftest import ROOT
 
-CLIP = ROOT / "services" / "launcher" / "assets" / "people.mp4"
+CLIP = ROOT / "services" / "capture" / "assets" / "people.mp4"
 TOOL = ROOT / "tools" / "quantize"
 PYTHON = ROOT / ".venv-quantize" / "bin" / "python"
 

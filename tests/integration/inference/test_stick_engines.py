@@ -21,7 +21,7 @@ from posewire.inference.registry import DETECTOR, MOVENET
 from posewire.inference.skeletons import iou
 from tests.integration.inference.conftest import ROOT, environment
 
-CLIP = ROOT / "services" / "launcher" / "assets" / "people.mp4"
+CLIP = ROOT / "services" / "capture" / "assets" / "people.mp4"
 SURE = 0.5
 """Who counts. Below, somebody half hidden may be above the threshold in one engine alone."""
 WAVERS = 0.1

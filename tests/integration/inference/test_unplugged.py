@@ -61,9 +61,7 @@ class Machine:
         return child
 
     def start_capture(self) -> subprocess.Popen[bytes]:
-        return self._start(
-            "capture", sys.executable, "-m", "posewire.launcher.cli", "run", "capture"
-        )
+        return self._start("capture", sys.executable, "-m", "posewire", "run", "capture")
 
     def start_worker(self) -> subprocess.Popen[bytes]:
         return self._start(

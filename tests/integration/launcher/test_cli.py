@@ -16,13 +16,13 @@ import pytest
 from posewire.launcher.writers import EVENT_COLUMNS, ZONE_COLUMNS
 
 ROOT = Path(__file__).resolve().parents[3]
-CLIP = ROOT / "services" / "launcher" / "assets" / "people.mp4"
+CLIP = ROOT / "services" / "capture" / "assets" / "people.mp4"
 DETECTOR, POSE = "person-detection-retail-0013", "human-pose-estimation-0001"
 
 
 def posewire(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "posewire.launcher.cli", *arguments],
+        [sys.executable, "-m", "posewire", *arguments],
         cwd=cwd,
         env=os.environ | {"COLUMNS": "120"} | environment,
         capture_output=True,
@@ -55,6 +55,17 @@ def test_no_heavy_import_before_it_is_needed(tmp_path: Path) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_variables_that_are_no_settings_are_told_and_ignored(tmp_path: Path) -> None:
+    done = posewire(
+        "config", "check", cwd=tmp_path, POSEWIRE_PORT="127.0.0.1:8000", POSEWIRE_BUS_URL="x"
+    )
+    assert done.returncode == 0
+    assert done.stderr.splitlines() == [
+        "posewire: the environment variable POSEWIRE_BUS_URL is not a setting and is ignored; "
+        "did you mean POSEWIRE_BUS__URL?"
+    ]
 
 
 def test_config_check_and_schema(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +12,8 @@ import psutil
 import pytest
 
 from posewire.launcher import runtime
-from posewire.launcher.embedded import EmbeddedValkey
-from posewire.launcher.supervisor import Child, Supervisor
+from posewire.launcher.embedded import EmbeddedPostgres, EmbeddedValkey
+from posewire.launcher.supervisor import Child, Supervisor, service_command
 from posewire.shared.errors import ConfigError
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -54,6 +55,90 @@ async def test_a_stubborn_child_is_killed(tmp_path: Path) -> None:
         await asyncio.sleep(0.01)
     await supervisor.stop()
     assert not psutil.pid_exists(pid)
+
+
+async def test_a_service_that_is_stopped_is_killed_and_started_again(
+    tmp_path: Path, valkey_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "settings.json").write_text(
+        json.dumps({"bus": {"url": valkey_url}, "telemetry": {"metrics_port": 0}})
+    )
+    command = service_command("capture", tmp_path / "settings.json")
+    deaths: list[int] = []
+    child = Child("capture", command, tmp_path / "capture.log", silent_s=2.0)
+    supervisor = Supervisor([], [child])
+    await supervisor.start(lambda _name, code, _log: deaths.append(code))
+    first = await running(child)
+    while "service.ready" not in child.log_tail():
+        await asyncio.sleep(0.05)
+    psutil.Process(first).suspend()
+    await asyncio.sleep(1)
+    psutil.Process(first).resume()
+    await asyncio.sleep(1.5)
+    assert child.pid == first, "a short halt is nothing"
+    psutil.Process(first).suspend()
+    await running(child, other_than=first)
+    assert deaths == [-9]
+    assert "child.silent" in capsys.readouterr().out
+    await supervisor.stop()
+
+
+async def test_a_child_that_never_begins_is_killed(tmp_path: Path) -> None:
+    deaths: list[int] = []
+    child = Child("sleeper", SLEEP, tmp_path / "log", silent_s=0.2, first_s=0.6)
+    supervisor = Supervisor([], [child])
+    await supervisor.start(lambda _name, code, _log: deaths.append(code))
+    first = await running(child)
+    await running(child, other_than=first)
+    assert deaths == [-9]
+    await supervisor.stop()
+
+
+@pytest.mark.parametrize("kind", [EmbeddedValkey, EmbeddedPostgres])
+async def test_a_server_that_does_not_answer_is_killed_and_started_again(
+    kind: type[EmbeddedValkey | EmbeddedPostgres], tmp_path: Path
+) -> None:
+    server = kind(tmp_path / "server")
+    await server.start()
+    supervisor = Supervisor([server], [], silent_s=1.5)
+    await supervisor.start(lambda *_: None)
+    first = server.pid
+    assert first is not None
+    process = psutil.Process(first)
+    for one in [process, *process.children(recursive=True)]:
+        one.suspend()
+    for _ in range(1500):
+        if server.pid not in (None, first) and await server.responds(within_s=1):
+            break
+        await asyncio.sleep(0.01)
+    assert server.pid not in (None, first)
+    assert await server.responds(within_s=5)
+    await supervisor.stop()
+
+
+async def test_a_server_that_cannot_start_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = EmbeddedPostgres(tmp_path / "server")
+    await server.start()
+    monkeypatch.setattr("posewire.launcher.embedded._START_S", 1.0)
+    supervisor = Supervisor([server], [])
+    await supervisor.start(lambda *_: None)
+    broken = tmp_path / "server" / "pg" / "postgresql.conf"
+    broken.rename(broken.with_suffix(".away"))
+    server.kill()
+    for _ in range(500):
+        if "server.waits" in (said := capsys.readouterr().out):
+            break
+        await asyncio.sleep(0.01)
+    assert "postgresql.conf" in said
+    broken.with_suffix(".away").rename(broken)
+    for _ in range(1000):
+        if server.alive and await server.responds(within_s=1):
+            break
+        await asyncio.sleep(0.01)
+    assert await server.responds(within_s=5)
+    await supervisor.stop()
 
 
 async def test_a_dead_server_is_started_again(tmp_path: Path) -> None:
@@ -110,6 +195,14 @@ def test_a_data_folder_has_one_owner(tmp_path: Path) -> None:
         other.kill()
     with runtime.holding(tmp_path):
         pass
+
+
+def test_a_new_data_folder_is_private_and_an_old_one_is_left_alone(tmp_path: Path) -> None:
+    old = tmp_path / "old"
+    old.mkdir(mode=0o755)
+    for folder, mode in ((tmp_path / "new", 0o700), (old, 0o755)):
+        with runtime.holding(folder):
+            assert folder.stat().st_mode & 0o777 == mode
 
 
 def test_what_runs_can_be_found(tmp_path: Path) -> None:

@@ -11,9 +11,8 @@ from wsgiref.simple_server import WSGIServer
 
 import pytest
 
-from posewire.shared import heart as hearts
 from posewire.shared.errors import ConfigError
-from posewire.shared.heart import Heart
+from posewire.shared.health import Health
 from posewire.shared.probes import serve_metrics
 from posewire.shared.settings import TelemetrySettings
 from tests.e2e.test_page_system import free_port
@@ -24,10 +23,10 @@ async def ping() -> None:
 
 
 class Probed:
-    """A heart and the address that tells of it."""
+    """A service's health and the address that tells of it."""
 
-    def __init__(self, heart: Heart, base: str) -> None:
-        self.heart, self._base = heart, base
+    def __init__(self, health: Health, base: str) -> None:
+        self.health, self._base = health, base
 
     async def ask(self, path: str) -> tuple[int, str]:
         return await asyncio.to_thread(self.ask_now, path)
@@ -43,15 +42,15 @@ class Probed:
 
 @pytest.fixture(params=["127.0.0.1", "::1"])
 async def probed(request: pytest.FixtureRequest) -> AsyncIterator[Probed]:
-    heart = Heart()
+    health = Health()
     settings = TelemetrySettings(metrics_host=request.param, metrics_port=0)
     try:
-        server, port = serve_metrics(settings, "tracker", heart)
+        server, port = serve_metrics(settings, "tracker", health)
     except ConfigError as error:
         pytest.skip(f"no {request.param} on this machine: {error}")
     host = f"[{request.param}]" if ":" in request.param else request.param
-    async with heart.beating(ping):
-        yield Probed(heart, f"http://{host}:{port}")
+    async with health.reporting(ping):
+        yield Probed(health, f"http://{host}:{port}")
     close(server)
 
 
@@ -63,7 +62,7 @@ def close(server: WSGIServer) -> None:
 async def test_alive_at_once_ready_when_it_serves(probed: Probed) -> None:
     assert await probed.ask("/healthz") == (200, "ok\n")
     assert await probed.ask("/readyz") == (503, "starting\n")
-    probed.heart.ready("plays door")
+    probed.health.ready("plays door")
     assert await probed.ask("/readyz") == (200, "ok\n")
     status, text = await probed.ask("/metrics")
     assert status == 200
@@ -71,15 +70,15 @@ async def test_alive_at_once_ready_when_it_serves(probed: Probed) -> None:
 
 
 async def test_a_device_that_does_not_answer(probed: Probed) -> None:
-    probed.heart.ready("examines door")
-    probed.heart.examine(lambda: "no answer from the device for 70 s")
+    probed.health.ready("examines door")
+    probed.health.add_check(lambda: "no answer from the device for 70 s")
     await asyncio.sleep(1.2)
     for path in ("/healthz", "/readyz"):
         assert await probed.ask(path) == (503, "no answer from the device for 70 s\n")
 
 
 async def test_an_event_loop_that_hangs(probed: Probed, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hearts, "_SILENT_S", 0.7)
+    monkeypatch.setattr("posewire.shared.health._SILENT_S", 0.7)
     time.sleep(1.0)  # in the event loop: nothing else turns
     status, text = probed.ask_now("/healthz")
     assert status == 503
@@ -89,7 +88,7 @@ async def test_an_event_loop_that_hangs(probed: Probed, monkeypatch: pytest.Monk
 
 
 async def test_a_port_that_is_taken_is_named(probed: Probed) -> None:
-    taken, port = serve_metrics(TelemetrySettings(metrics_port=free_port()), "tracker", Heart())
+    taken, port = serve_metrics(TelemetrySettings(metrics_port=free_port()), "tracker", Health())
     with pytest.raises(ConfigError, match=rf"metrics_port {port} .*or 0 for a free one"):
-        serve_metrics(TelemetrySettings(metrics_port=port), "tracker", Heart())
+        serve_metrics(TelemetrySettings(metrics_port=port), "tracker", Health())
     close(taken)

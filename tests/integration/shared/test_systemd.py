@@ -18,7 +18,7 @@ from posewire.inference.service import serve
 from posewire.inference.stall import Stall
 from posewire.shared.bus import keys
 from posewire.shared.errors import BusUnavailable
-from posewire.shared.heart import Heart
+from posewire.shared.health import Health
 from posewire.shared.messages import FrameHeader
 from posewire.shared.settings import Settings
 from posewire.shared.systemd import Notifier, watchdog_s, writes_to_journal
@@ -94,17 +94,17 @@ def test_only_who_is_meant_has_a_watchdog() -> None:
 
 
 async def test_ready_when_the_service_is_and_the_bus_answers(manager: Manager) -> None:
-    heart = Heart(Notifier(manager.address))
+    health = Health(Notifier(manager.address))
     there = asyncio.Event()
 
     async def ping() -> None:
         if not there.is_set():
             raise BusUnavailable("the bus does not answer")
 
-    async with heart.beating(ping):
+    async with health.reporting(ping):
         await asyncio.sleep(0.1)
         assert manager.waiting() == []
-        heart.ready("plays door")
+        health.ready("plays door")
         await manager.until("STATUS=Waits: the bus does not answer")
         there.set()
         assert (await manager.until("READY=1"))[-2:] == ["READY=1", "STATUS=Ready: plays door"]
@@ -112,20 +112,20 @@ async def test_ready_when_the_service_is_and_the_bus_answers(manager: Manager) -
 
 
 async def test_a_bus_that_stays_away_does_not_hold_up_the_start(manager: Manager) -> None:
-    heart = Heart(Notifier(manager.address), patience_s=0.3)
+    health = Health(Notifier(manager.address), patience_s=0.3)
 
     async def ping() -> None:
         raise BusUnavailable("the bus does not answer")
 
-    async with heart.beating(ping):
-        heart.ready("plays door")
+    async with health.reporting(ping):
+        health.ready("plays door")
         lines = await manager.until("READY=1")
         assert lines[-2:] == ["READY=1", "STATUS=Waits: the bus does not answer"]
 
 
 async def test_a_blocked_loop_sends_no_watchdog(manager: Manager) -> None:
-    heart = Heart(Notifier(manager.address), watchdog_s=0.1)
-    async with heart.beating(answers):
+    health = Health(Notifier(manager.address), watchdog_s=0.1)
+    async with health.reporting(answers):
         for _ in range(3):
             await manager.until("WATCHDOG=1")
         manager.waiting()
@@ -141,9 +141,9 @@ async def test_a_stuck_device_stops_the_watchdog(manager: Manager) -> None:
 
     settings = Settings(cameras={"door": {"source": "demo"}})
     bus, stall = MemoryBus(), Stall(limit_s=0.3)
-    heart = Heart(Notifier(manager.address), watchdog_s=0.1)
-    heart.examine(stall.reason)
-    async with heart.beating(answers):
+    health = Health(Notifier(manager.address), watchdog_s=0.1)
+    health.add_check(stall.reason)
+    async with health.reporting(answers):
         lease = bus.lease(keys.lease("door", "inference"), ttl_s=3)
         worker = asyncio.create_task(
             serve("door", settings, bus, Hanging(), lease, stall)  # type: ignore[arg-type]
@@ -178,7 +178,7 @@ async def test_a_service_tells_its_manager(
     with log.open("wb") as stderr:
         status = os.fstat(stderr.fileno())
         process = subprocess.Popen(
-            [sys.executable, "-m", "posewire.launcher.cli", "run", "capture", "--camera", "yard"],
+            [sys.executable, "-m", "posewire", "run", "capture", "--camera", "yard"],
             cwd=tmp_path, stderr=stderr,
             env=os.environ | {
                 "NOTIFY_SOCKET": manager.address,

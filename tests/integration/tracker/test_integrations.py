@@ -16,6 +16,7 @@ import pytest
 from prometheus_client import REGISTRY
 from standardwebhooks.webhooks import Webhook as Verifier
 
+from posewire.launcher.options import only_cameras
 from posewire.shared.bus import keys
 from posewire.shared.settings import Settings
 from tests.integration.tracker.integrating import Broker, NewSettings, mqtt, tracking, until
@@ -278,6 +279,47 @@ async def test_the_broker_hears_of_cameras_counts_and_events(
     async with broker.listening("late") as late:
         await until(lambda: last(late, "posewire/door/people") == "0", "the state is retained")
     assert events(late) == []
+
+
+async def test_trackers_that_share_the_cameras_announce_them_all(
+    new_settings: NewSettings, broker: Broker
+) -> None:
+    both = {name: {"source": "demo", "policy": "lossless"} for name in ("door", "yard")}
+    off = {"cellar": {"source": "demo", "enabled": False}}
+    settings = new_settings(**mqtt(broker))
+    settings = Settings.model_validate(settings.model_dump() | {"cameras": both | off})
+    bus = MemoryBus()
+    async with (
+        broker.listening() as heard,
+        tracking(only_cameras(settings, ["door"]), bus),
+        tracking(only_cameras(settings, ["yard"]), bus),
+    ):
+        await until(lambda: last(heard, "posewire/status") == "online", "online")
+        for name in both:
+            config = json.loads(last(heard, f"homeassistant/device/posewire_{name}/config"))
+            assert config["device"]["name"] == f"Posewire {name}"
+            assert last(heard, f"posewire/{name}/people") == "0"
+        assert last(heard, "homeassistant/device/posewire_cellar/config") is None
+        await feed(bus, [*SCENE, END])
+        await until(lambda: len(events(heard)) == len(KINDS), "all events")
+
+
+async def test_a_camera_of_another_configuration_is_announced_with_its_first_event(
+    new_settings: NewSettings, broker: Broker
+) -> None:
+    door = new_settings(**mqtt(broker))
+    elsewhere = {"yard": {"source": "demo"}}
+    yard = Settings.model_validate(door.model_dump() | {"cameras": elsewhere})
+    bus = MemoryBus()
+    async with broker.listening() as heard, tracking(yard, bus):
+        await until(lambda: last(heard, "posewire/status") == "online", "online")
+        async with tracking(door, bus):
+            await feed(bus, [*SCENE, END])
+            await until(lambda: len(events(heard)) == len(KINDS), "all events")
+        topics = [str(message.topic) for message in heard]
+        assert topics.index("homeassistant/device/posewire_door/config") < topics.index(
+            "posewire/door/event"
+        )
 
 
 async def test_home_assistant_is_told_again_when_it_starts(

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from posewire.shared.errors import ConfigError
-from posewire.shared.settings import DatabaseSettings, Settings, load_settings
+from posewire.shared.settings import (
+    DatabaseSettings,
+    Settings,
+    load_settings,
+    unknown_variables,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -82,10 +88,40 @@ def test_a_missing_file_is_named() -> None:
         load_settings(Path("nowhere.toml"))
 
 
-def test_an_unknown_variable_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("POSEWIRE_TRAKER__EXIT_AFTER_S", "2")
-    with pytest.raises(ConfigError, match=r"POSEWIRE_TRAKER.*did you mean 'tracker'"):
-        load_settings()
+def test_unknown_variables_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = load_settings()
+    for name in ("POSEWIRE_PORT", "POSEWIRE_TRAKER__EXIT_AFTER_S", "POSEWIRE_REDIS_SERVICE_HOST"):
+        monkeypatch.setenv(name, "127.0.0.1:8000")
+    assert load_settings() == expected
+
+
+@pytest.mark.parametrize(
+    ("variable", "told"),
+    [
+        ("POSEWIRE_TRAKER__EXIT_AFTER_S", "did you mean POSEWIRE_TRACKER__EXIT_AFTER_S?"),
+        ("POSEWIRE_BUS_URL", "did you mean POSEWIRE_BUS__URL?"),
+        ("POSEWIRE_MODEL_DIR", "did you mean POSEWIRE_MODELS_DIR?"),
+        ("POSEWIRE_API_PORT", "did you mean POSEWIRE_API__PORT?"),
+        ("POSEWIRE_XYZZY", "POSEWIRE_XYZZY is not a setting and is ignored"),
+    ],
+)
+def test_an_unknown_variable_is_told(variable: str, told: str) -> None:
+    (warning,) = unknown_variables(Settings, {variable: "se/cret", "POSEWIRE_API__PORT": "1"})
+    assert warning.endswith(told)
+    assert "se/cret" not in warning
+
+
+def test_variables_of_the_deployments_are_known() -> None:
+    """None of the names in deploy/ is warned of: people export them in their shells."""
+    deploy = Path(__file__).resolve().parents[3] / "deploy"
+    names: set[str] = set()
+    for file in deploy.rglob("*"):
+        if file.is_file() and file.suffix != ".png":
+            names |= set(re.findall(r"\bPOSEWIRE_[A-Z0-9_]*[A-Z0-9]", file.read_text()))
+    assert {"POSEWIRE_PORT", "POSEWIRE_BUS__URL", "POSEWIRE_GRAFANA_DB_HOST"} < names
+    # Made by Kubernetes, and switched off there (enableServiceLinks).
+    names.discard("POSEWIRE_REDIS_PORT")
+    assert unknown_variables(Settings, dict.fromkeys(names, "1")) == []
 
 
 def test_no_password_in_an_error() -> None:

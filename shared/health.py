@@ -1,11 +1,14 @@
-"""Whether a service serves, and whether it still does: told to systemd, and to who asks over HTTP.
+"""Whether a service serves, and whether it still does: told to whoever started it.
 
 ::
 
     service ── ready("plays door") ──▶ READY=1, once the bus has answered
-    event loop turns, nothing stuck ──▶ WATCHDOG=1, again and again
+    event loop turns, nothing stuck ──▶ WATCHDOG=1, and this process's own watchdog is fed
     bus away, bus back              ──▶ STATUS=...
     the same two by HTTP            ◀── GET /readyz, GET /healthz of containers' probes
+
+Once the loop stands still, or something is stuck, the own watchdog ends the process (20 s), the
+supervisor of ``posewire up`` kills it (25 s), and systemd (WatchdogSec=30) and Kubernetes do, too.
 
 READY=1 means that the service has done its own part: models are loaded, the port listens. It waits
 for the bus a little, so that whatever is ordered after it finds a working system; but a bus that
@@ -24,10 +27,11 @@ import structlog
 from posewire.shared.errors import BusUnavailable
 from posewire.shared.systemd import Notifier
 from posewire.shared.tasks import cancel
+from posewire.shared.watchdog import Watchdog
 
 _log = structlog.get_logger(__name__)
 Ping = Callable[[], Awaitable[None]]
-Examination = Callable[[], str | None]
+Check = Callable[[], str | None]
 """Returns why the service is stuck, None where it is not."""
 
 _STATUS_S = 5.0
@@ -36,13 +40,14 @@ _SILENT_S = 15.0
 """An event loop that has not turned for so long hangs."""
 
 
-class Heart:
-    """What a service tells about itself while it runs; beats only within ``beating``."""
+class Health:
+    """What a service tells about itself; shows signs of life only within ``reporting``."""
 
     def __init__(
         self,
         notifier: Notifier | None = None,
         *,
+        watchdog: Watchdog | None = None,
         watchdog_s: float | None = None,
         patience_s: float = 10.0,
     ) -> None:
@@ -50,21 +55,23 @@ class Heart:
 
         Args:
             notifier: where to.
+            watchdog: ends this process when it hangs; None: nothing does, as in tests.
             watchdog_s: silence after which the listener restarts the process; None: it does not.
             patience_s: how long READY waits for the bus. Raise it for a bus that starts slowly.
         """
         self._notifier = notifier
+        self._watchdog = watchdog
         self._watchdog_s = watchdog_s
         self._patience_s = patience_s
         self._ready = asyncio.Event()
         self._does = ""
-        self._examinations: list[Examination] = []
+        self._checks: list[Check] = []
         self._turned_at = time.monotonic()
         self._stuck: str | None = None
 
     @property
-    def ailment(self) -> str | None:
-        """Why this service does not live, None where it does. For any thread."""
+    def problem(self) -> str | None:
+        """What is wrong with this service, None where it is well. For any thread."""
         silent_s = time.monotonic() - self._turned_at
         if silent_s > _SILENT_S:
             return f"the event loop has not turned for {silent_s:.0f} s"
@@ -80,39 +87,51 @@ class Heart:
         self._does = does
         self._ready.set()
 
-    def examine(self, examination: Examination) -> None:
-        """Ask ``examination`` before each beat; once it names a reason, the heart stops.
+    def add_check(self, check: Check) -> None:
+        """Ask ``check`` before each sign of life; there is none while it names a reason.
 
         For what an event loop that turns does not prove: an answer from a device.
         """
-        self._examinations.append(examination)
+        self._checks.append(check)
 
     @contextlib.asynccontextmanager
-    async def beating(self, ping: Ping) -> AsyncIterator[None]:
+    async def reporting(self, ping: Ping) -> AsyncIterator[None]:
         """Tell the manager while the body runs. ``ping`` raises BusUnavailable while it is away."""
         tasks = [asyncio.create_task(self._pulse(), name="pulse")]
         if self._notifier is not None:
             tasks.append(asyncio.create_task(self._tell(self._notifier, ping), name="status"))
-            if self._watchdog_s is not None:
-                beat = self._beat(self._notifier, self._watchdog_s / 2)
-                tasks.append(asyncio.create_task(beat, name="watchdog"))
         try:
             yield
         finally:
             if self._notifier is not None:
                 self._notifier.send(STOPPING="1", STATUS="Stops")
             await cancel(tasks)
+            if self._watchdog is not None:
+                self._watchdog.feed(started=True)  # what is left to do must end, too
             if self._notifier is not None:
                 self._notifier.close()
 
     async def _pulse(self) -> None:
+        every_s = _PULSE_S if self._watchdog_s is None else min(_PULSE_S, self._watchdog_s / 2)
         while True:
-            self._turned_at = time.monotonic()
-            self._stuck = self._examined()
-            await asyncio.sleep(_PULSE_S)
+            stuck = self._ask_checks()
+            if stuck is None:
+                self._show_life()
+            elif self._stuck is None:
+                _log.error("service.stuck", reason=stuck)
+                if self._notifier is not None:
+                    self._notifier.send(STATUS=f"Stuck: {stuck}")
+            self._turned_at, self._stuck = time.monotonic(), stuck
+            await asyncio.sleep(every_s)
 
-    def _examined(self) -> str | None:
-        return next(filter(None, (ask() for ask in self._examinations)), None)
+    def _show_life(self) -> None:
+        if self._watchdog is not None:
+            self._watchdog.feed(started=self.serving)
+        if self._notifier is not None and self._watchdog_s is not None:
+            self._notifier.send(WATCHDOG="1")
+
+    def _ask_checks(self) -> str | None:
+        return next(filter(None, (ask() for ask in self._checks)), None)
 
     async def _tell(self, notifier: Notifier, ping: Ping) -> None:
         await self._ready.wait()
@@ -133,16 +152,6 @@ class Heart:
 
     def _status(self, away: str | None) -> str:
         return f"Waits: {away}" if away is not None else f"Ready: {self._does}"
-
-    async def _beat(self, notifier: Notifier, every_s: float) -> None:
-        while True:
-            stuck = self._examined()
-            if stuck is not None:
-                _log.error("service.stuck", reason=stuck, restart_in_s=self._watchdog_s)
-                notifier.send(STATUS=f"Stuck: {stuck}")
-                return
-            notifier.send(WATCHDOG="1")
-            await asyncio.sleep(every_s)
 
 
 async def _away(ping: Ping) -> str | None:
