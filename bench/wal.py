@@ -1,11 +1,12 @@
 """How much write-ahead log the tracker makes in a day, per camera and by people in view.
 
-    python -m bench.wal [--people 0 1 4] [--seconds 300] [--fps 10] [--json]
+    python -m bench.wal [--people 0 1 4] [--seconds 300] [--settle 150] [--fps 10] [--json]
 
 The real tracker follows one live camera on a real Valkey and a real Postgres, in real time. The
 people are made up: they walk to and fro with 18 noisy keypoints and an appearance each, in the form
 in which inference publishes them. Postgres writes whole pages after each of its own checkpoints,
-which are five minutes apart by default, so the run begins with one, and 300 s hold a fair share.
+which are five minutes apart by default, so the run begins with one, and 300 s hold a fair share. A
+database that has just been made is vacuumed in its first two minutes; they are waited for.
 """
 
 from __future__ import annotations
@@ -30,7 +31,6 @@ from posewire.shared.skeleton import KEYPOINTS
 from posewire.tracker import service
 
 _DAY_S = 86_400
-_WARM_UP_S = 5.0
 _WIDTH, _HEIGHT = 768, 432
 
 
@@ -39,12 +39,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--people", type=int, nargs="+", default=[0, 1, 4])
     parser.add_argument("--seconds", type=float, default=300)
+    parser.add_argument("--settle", type=float, default=150, help="seconds before that")
     parser.add_argument("--fps", type=float, default=10)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     results = []
     for people in options.people:
-        results.append(asyncio.run(measure(people, options.fps, options.seconds)))
+        results.append(asyncio.run(measure(people, options.fps, options.seconds, options.settle)))
         if not options.json:
             print(line(results[-1]), flush=True)
     if options.json:
@@ -62,7 +63,7 @@ def line(result: dict[str, Any]) -> str:
     )
 
 
-async def measure(people: int, fps: float, seconds: float) -> dict[str, Any]:
+async def measure(people: int, fps: float, seconds: float, settle_s: float) -> dict[str, Any]:
     """Run the tracker with so many people in view; returns what was written."""
     with tempfile.TemporaryDirectory() as folder:
         valkey, postgres = EmbeddedValkey(Path(folder) / "v"), EmbeddedPostgres(Path(folder) / "p")
@@ -81,7 +82,7 @@ async def measure(people: int, fps: float, seconds: float) -> dict[str, Any]:
             asyncio.create_task(_play(buses[1], people, fps)),
         ]
         try:
-            await asyncio.sleep(_WARM_UP_S)
+            await asyncio.sleep(settle_s)
             connection = await asyncpg.connect(postgres.url)
             await connection.execute("CHECKPOINT")
             before = await _look(connection)

@@ -167,11 +167,15 @@ class Store:
 
     async def _advance(self, connection: asyncpg.Connection, new: Checkpoint) -> None:
         values = (new.camera, new.session, new.seq, new.position, new.state, new.version, new.ended)
+        # Not ON CONFLICT DO UPDATE, which would log a lock of the row besides, once a second.
         row = await connection.fetchrow(
-            "INSERT INTO checkpoint AS c (camera, session, seq, position, state, version, ended) "
-            "VALUES ($1, $2, $3, $4, $5, $6, $7) "
-            "ON CONFLICT (camera) DO UPDATE SET session = $2, seq = $3, position = $4, state = $5, "
-            "version = $6, ended = $7, updated_at = now() WHERE c.version = $6 - 1 "
+            "UPDATE checkpoint SET session = $2, seq = $3, position = $4, state = $5, "
+            "version = $6, ended = $7, updated_at = now() WHERE camera = $1 AND version = $6 - 1 "
+            "RETURNING version",
+            *values,
+        ) or await connection.fetchrow(
+            "INSERT INTO checkpoint (camera, session, seq, position, state, version, ended) "
+            "VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (camera) DO NOTHING "
             "RETURNING version",
             *values,
         )

@@ -2,7 +2,12 @@
 -- would have to be written and deleted each time), and pages are left free, so that the next version of
 -- the row finds room beside the old one and no index is touched (a HOT update). It is compressed already.
 ALTER TABLE checkpoint ALTER COLUMN state SET STORAGE MAIN;
-ALTER TABLE checkpoint SET (fillfactor = 10, toast_tuple_target = 8160);
+-- What is dead in a page is cleared away by the next update; vacuum and its statistics once a minute would
+-- write more than the checkpoints do.
+ALTER TABLE checkpoint SET (
+  fillfactor = 10, toast_tuple_target = 8160,
+  autovacuum_vacuum_threshold = 100000, autovacuum_analyze_threshold = 10000000
+);
 
 -- An event belongs to a session by its visit; checked twice it costs an index when sessions are removed.
 ALTER TABLE event DROP CONSTRAINT event_session_fkey;

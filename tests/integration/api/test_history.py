@@ -353,3 +353,14 @@ async def test_patterns_tell_the_usual_and_today(client: httpx.AsyncClient, rows
     wrong = await client.get("/api/v1/patterns", params={"tz": "Mars/Olympus"})
     assert wrong.status_code == 422
     assert "no time zone" in wrong.json()["detail"]
+
+
+async def test_values_that_only_postgres_refuses_are_the_askers_fault(
+    client: httpx.AsyncClient, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A time zone that this machine knows and the database's does not.
+    monkeypatch.setattr("posewire.api.routes.history.ZoneInfo", lambda _name: timezone.utc)
+    answer = await client.get("/api/v1/patterns?tz=Europe/Atlantis")
+    assert answer.status_code == 422, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "Europe/Atlantis" in answer.json()["detail"]

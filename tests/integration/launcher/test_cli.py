@@ -42,7 +42,7 @@ def models() -> dict[str, str]:
 def test_help_is_quick_and_complete(tmp_path: Path) -> None:
     done = posewire("--help", cwd=tmp_path)
     assert done.returncode == 0
-    for command in ("demo", "up", "run", "analyze", "models", "doctor", "events", "config"):
+    for command in ("demo", "up", "run", "analyze", "models", "doctor", "events", "db", "config"):
         assert command in done.stdout
 
 
