@@ -17,6 +17,7 @@ from posewire.shared.settings.integrations import (
     MqttSettings,
     WebhookSettings,
 )
+from posewire.shared.settings.retention import CameraRetention, RetentionSettings
 from posewire.shared.settings.root import DEFAULT_FILE, Settings, load_settings
 from posewire.shared.settings.tracker import TrackerSettings
 
@@ -25,6 +26,7 @@ __all__ = [
     "ApiSettings",
     "Areas",
     "BusSettings",
+    "CameraRetention",
     "CameraSettings",
     "CaptureSettings",
     "DatabaseSettings",
@@ -38,6 +40,7 @@ __all__ = [
     "MqttSettings",
     "Precision",
     "Preset",
+    "RetentionSettings",
     "Settings",
     "SourceSettings",
     "TelemetrySettings",

@@ -80,6 +80,12 @@ class DatabaseSettings(Section):
     pool_size: int = Field(4, ge=1, le=64, description="Connections a service may hold.")
     timeout_s: float = Field(5.0, ge=0.5, le=60, description="Longest wait for one statement.")
 
+    migrate: bool = Field(
+        True,
+        description="Let the tracker make the schema and bring it up to date. Off, services wait "
+        "until somebody has run 'posewire db upgrade'.",
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _with_password(cls, values: Any) -> Any:

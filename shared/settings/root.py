@@ -26,6 +26,7 @@ from posewire.shared.settings.bus import BusSettings, DatabaseSettings
 from posewire.shared.settings.cameras import CameraSettings, CaptureSettings, Name, SourceSettings
 from posewire.shared.settings.inference import InferenceSettings
 from posewire.shared.settings.integrations import IntegrationsSettings
+from posewire.shared.settings.retention import RetentionSettings
 from posewire.shared.settings.tracker import TrackerSettings
 
 if sys.version_info >= (3, 11):
@@ -77,6 +78,7 @@ class Settings(BaseSettings):
     api: ApiSettings = ApiSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     integrations: IntegrationsSettings = IntegrationsSettings()
+    retention: RetentionSettings = RetentionSettings()
     data_dir: Path = Field(
         default_factory=lambda: Path(platformdirs.user_data_dir("posewire", appauthor=False)),
         description="Where the embedded servers keep their data.",

@@ -147,13 +147,17 @@ async def _database(settings: Settings) -> Check:
             return Check("Postgres", True, f"embedded: {EmbeddedPostgres.binaries() / 'postgres'}")
         except EmbeddedServerError as error:
             return Check("Postgres", False, str(error))
-    from posewire.tracker.store import Store
+    from posewire.shared.database import inspect
 
-    store = Store(settings.database)
     try:
-        await store.checkpoint("doctor")
+        schema = await inspect(settings.database)
+        schema.require()
     except PosewireError as error:
         return Check("Postgres", False, str(error))
-    finally:
-        await store.close()
-    return Check("Postgres", True, redact(settings.database.url))
+    text = f"{redact(settings.database.url)}, schema {schema.version}"
+    if not schema.pending:
+        return Check("Postgres", True, text)
+    text += f" of {schema.newest}: "
+    if settings.database.migrate:
+        return Check("Postgres", True, text + "the tracker brings it up to date when it starts")
+    return Check("Postgres", False, text + "run 'posewire db upgrade'")
