@@ -106,6 +106,8 @@ def _parse(scheme: str, rest: str) -> Address:
         raise ValueError("has a # or white space in it")
     before, _mark, query = rest.partition("?")
     own, options = _options(query)
+    if not tls and any(name.startswith("ssl_") for name in options):
+        raise ValueError("has options for TLS, which only addresses that begin with rediss use")
     if scheme == "unix":
         user, _at, path = before.rpartition("@")
         if not path.startswith("/"):

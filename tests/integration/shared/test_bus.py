@@ -367,6 +367,25 @@ async def test_an_address_without_a_server_is_named_without_its_password() -> No
     await bus.close()
 
 
+@pytest.mark.parametrize("scheme", ["redis", "redis+cluster", "redis+sentinel"])
+@pytest.mark.parametrize("tls", [False, True])
+async def test_every_option_is_understood_by_redis_py(scheme: str, *, tls: bool) -> None:
+    options = (
+        "client_name=a&health_check_interval=5&protocol=2&socket_connect_timeout=1&"
+        "socket_keepalive=yes&socket_timeout=1"
+    )
+    if tls:
+        scheme = scheme.replace("redis", "rediss")
+        options += "&ssl_ca_certs=/c&ssl_cert_reqs=none&ssl_certfile=/c&ssl_keyfile=/k"
+        options += "&ssl_check_hostname=no"
+    service = "/main" if "sentinel" in scheme else ""
+    bus = RedisBus(f"{scheme}://user:secret@127.0.0.1:1{service}?{options}")
+    with pytest.raises(BusUnavailable) as error:
+        await bus.ping()
+    assert "secret" not in str(error.value)
+    await bus.close()
+
+
 async def test_what_is_no_redis_is_named() -> None:
     """Seen on Kubernetes: while its server restarted, a proxy answered at the service's address."""
 

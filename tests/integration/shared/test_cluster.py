@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from redis.exceptions import ResponseError
 from structlog.testing import capture_logs
 
 from posewire.shared.bus import RedisBus, keys
@@ -225,6 +226,35 @@ async def test_sentinels_lead_to_the_new_primary(watched: WatchedPair) -> None:
 
     await until(publishes)
     await lease.release()
+    await bus.close()
+
+
+@pytest.mark.slow
+async def test_sentinels_that_change_places_on_request(watched: WatchedPair) -> None:
+    """The primary lives on as a replica: it takes no writes, and the new one is found."""
+    bus = RedisBus(watched.url)
+    key = keys.frames("door")
+    await bus.publish(key, header("door", 0), maxlen=64)
+    epoch = bus.epoch_of(key)
+    client = watched.sentinel.client()
+
+    async def accepted() -> bool:
+        try:
+            return bool(await client.execute_command("SENTINEL", "FAILOVER", "main"))
+        except ResponseError:  # it does not know yet how far the replica is
+            return False
+
+    await until(accepted)
+    await client.aclose()
+
+    async def has_moved() -> bool:
+        await bus.publish(key, header("door", 1), maxlen=64)
+        return bus.epoch_of(key) == epoch + 1
+
+    await until(has_moved)
+    replica = watched.replica.client()
+    assert (await replica.info("replication"))["role"] == "master"
+    await replica.aclose()
     await bus.close()
 
 
