@@ -189,3 +189,12 @@ def analyze(video: Path, folder: Path, environment: dict[str, str]) -> list[dict
     assert done.returncode == 0, done.stderr
     with events.open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+def speed(video: Path, environment: dict[str, str]) -> float:
+    """Return how many frames of ``video`` this machine analyses in a second."""
+    done = subprocess.run(
+        [*POSEWIRE, "analyze", str(video), "--frames", "60", "--json"],
+        env=os.environ | environment, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return float(json.loads(done.stdout)["fps"])
