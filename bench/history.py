@@ -24,8 +24,8 @@ import asyncpg
 from posewire.api import queries
 from posewire.api.database import Database
 from posewire.launcher.embedded import EmbeddedPostgres
+from posewire.shared.database import migrate
 from posewire.shared.settings import DatabaseSettings
-from posewire.tracker.store.migrate import migrate
 
 _FILL = """
 WITH made AS (
@@ -73,7 +73,7 @@ async def measure(visits: int, cameras: int, repeats: int) -> dict[str, Any]:
         database = Database(DatabaseSettings(url=server.url, timeout_s=60))
         try:
             connection = await asyncpg.connect(server.url)
-            await migrate(connection)
+            await migrate(DatabaseSettings(url=server.url))
             await _fill(connection, visits, cameras)
             size = await connection.fetchval(
                 "SELECT sum(pg_total_relation_size(c)) FROM (VALUES ('visit'::regclass),"

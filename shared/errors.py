@@ -37,5 +37,9 @@ class StoreError(PosewireError):
     """The database refuses what it was asked for (not: cannot be reached)."""
 
 
+class StoreRefused(StoreError):
+    """The database will never take these values: out of range, no text, against a constraint."""
+
+
 class StoreUnavailable(PosewireError):
     """The database cannot be reached or went away in the middle of a call; retry after a pause."""

@@ -144,9 +144,15 @@ class _SharedLease(Lease):
             self._fleet.drop(self)
 
     async def publish(
-        self, key: str, message: Message, *, maxlen: int, payload: bytes | None = None
+        self,
+        key: str,
+        message: Message,
+        *,
+        maxlen: int,
+        payload: bytes | None = None,
+        epoch: int | None = None,
     ) -> str:
-        return await self._lease.publish(key, message, maxlen=maxlen, payload=payload)
+        return await self._lease.publish(key, message, maxlen=maxlen, payload=payload, epoch=epoch)
 
     async def put(self, key: str, message: Message, *, ttl_s: float | None = None) -> None:
         await self._lease.put(key, message, ttl_s=ttl_s)

@@ -35,7 +35,8 @@ Total: TypeAlias = Annotated[int, Meta(ge=0, le=2**53)]
 Side: TypeAlias = Annotated[int, Meta(ge=1, le=MOST_SIDE)]
 Seconds: TypeAlias = Annotated[float, Meta(ge=0, le=1e9)]
 """A time within a session, or a length of time: up to 30 years. No bound lets NaN pass."""
-Milliseconds: TypeAlias = Annotated[float, Meta(ge=0, le=1e12)]
+Milliseconds: TypeAlias = Annotated[float, Meta(ge=0, le=1e13)]
+"""Up to 300 years: a clock that has not been set yet makes a latency of all the time since 1970."""
 Instant: TypeAlias = Annotated[float, Meta(ge=0, le=4_102_444_800)]
 """Seconds since the Unix epoch, up to the year 2100."""
 Score: TypeAlias = Annotated[float, Meta(ge=-1000, le=1000)]

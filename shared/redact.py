@@ -6,7 +6,7 @@ import re
 
 _USERINFO = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)[^/?#\s]*@", re.IGNORECASE)
 _SECRET_QUERY = re.compile(
-    r"(?P<key>[?&](?:user|usr|username|pwd|pass|passwd|password|token|key|api_?key|secret|auth)=)"
+    r"(?P<key>[?&](?:[a-z]+_)?(?:user|usr|username|pwd|pass|passwd|password|token|key|api_?key|secret|auth)=)"
     r"[^&#\s]*",
     re.IGNORECASE,
 )

@@ -56,8 +56,7 @@ class MemoryBus(Bus):
         self._ahead_ms = 0
         self._members: dict[str, dict[str, float]] = defaultdict(dict)
 
-    @property
-    def epoch(self) -> int:
+    def epoch_of(self, key: str) -> int:
         return self._epoch
 
     def restart(self, *, keep_data: bool) -> None:
@@ -291,8 +290,16 @@ class _MemoryLease(Lease):
         raise no_lease(self._key)
 
     async def publish(
-        self, key: str, message: Message, *, maxlen: int, payload: bytes | None = None
+        self,
+        key: str,
+        message: Message,
+        *,
+        maxlen: int,
+        payload: bytes | None = None,
+        epoch: int | None = None,
     ) -> str:
+        if epoch is not None and self._bus.epoch_of(key) != epoch:
+            raise BusUnavailable("the in-memory bus is another server than before")
         self._check()
         return await self._bus.publish(key, message, maxlen=maxlen, payload=payload)
 

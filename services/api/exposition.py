@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import get_args
+import contextlib
+import math
+from collections.abc import Coroutine
+from typing import Any, get_args
 
-from prometheus_client import generate_latest
+from prometheus_client import Gauge, generate_latest
 
 from posewire.api import metrics, queries
 from posewire.api.gateway import Gateway
@@ -26,24 +29,39 @@ async def exposition(gateway: Gateway) -> bytes:
 
 async def _look_at_bus(gateway: Gateway) -> None:
     cameras = [name for name, camera in gateway.settings.cameras.items() if camera.enabled]
-    look = asyncio.gather(
-        _look_at_memory(gateway.bus), *(_look_at_camera(gateway.bus, name) for name in cameras)
+    answered = await asyncio.gather(
+        _answered(_look_at_memory(gateway.bus)),
+        *(_answered(_look_at_camera(gateway.bus, name)) for name in cameras),
     )
+    metrics.bus_up.set(all(answered))
+    # Of a cluster, one shard may be away with its cameras. Figures of those are not known; old ones
+    # would look as if all went on.
+    for name, there in zip(cameras, answered[1:], strict=True):
+        if not there:
+            _set_state(name, "unknown")
+            for stream in ("frames", "poses", "tracks"):
+                _remove(metrics.stream_entries, name, stream)
+            for service in ("inference", "tracker"):
+                _remove(metrics.stream_lag, name, service)
+
+
+async def _answered(look: Coroutine[Any, Any, None]) -> bool:
+    """Look; return whether the bus has answered."""
     try:
         await asyncio.wait_for(look, _WITHIN_S)
     except (BusUnavailable, asyncio.TimeoutError):
-        metrics.bus_up.set(0)
-        # Figures of a bus that is away are not known; old ones would look as if all went on.
-        for gauge in (metrics.camera_state, metrics.stream_entries, metrics.stream_lag):
-            gauge.clear()
-        for name in cameras:
-            _set_state(name, "unknown")
-    else:
-        metrics.bus_up.set(1)
+        return False
+    return True
+
+
+def _remove(gauge: Gauge, *labels: str) -> None:
+    with contextlib.suppress(KeyError):  # where it was never set
+        gauge.remove(*labels)
 
 
 async def _look_at_memory(bus: Bus) -> None:
-    metrics.bus_memory.set(await bus.memory_bytes())
+    size = await bus.memory_bytes()
+    metrics.bus_memory.set(math.nan if size is None else size)
 
 
 async def _look_at_camera(bus: Bus, camera: str) -> None:

@@ -186,12 +186,13 @@ class Channel:
 
     async def _follow(self) -> None:
         """Pass updates on until the bus fails or turns out to have restarted."""
-        epoch = self._bus.epoch
+        key = keys.tracks(self.camera)
+        epoch = self._bus.epoch_of(key)
         entries = await latest(self._bus, self.camera)
         for entry in entries:
             await self._pass_on(entry)
-        reader = self._bus.reader(keys.tracks(self.camera), entries[-1].id if entries else START)
-        while self._bus.epoch == epoch:
+        reader = self._bus.reader(key, entries[-1].id if entries else START)
+        while self._bus.epoch_of(key) == epoch:
             found = await reader.read(count=64, block_s=1.0)
             self._count(len(found))
             for entry in found[-QUEUE:]:

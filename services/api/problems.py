@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from posewire.api.live import TooManyViewers
-from posewire.shared.errors import BusUnavailable, PosewireError, StoreUnavailable
+from posewire.shared.errors import BusUnavailable, PosewireError, StoreRefused, StoreUnavailable
 from posewire.shared.redact import redact
 
 _log = structlog.get_logger(__name__)
@@ -101,6 +101,9 @@ def install(app: FastAPI) -> None:
     async def passing(_request: Request, error: Exception) -> ProblemResponse:
         return problem(503, redact(str(error)), headers=_RETRY_AFTER)
 
+    async def refused(_request: Request, error: Exception) -> ProblemResponse:
+        return problem(422, redact(str(error)))
+
     async def ours(_request: Request, error: Exception) -> ProblemResponse:
         return problem(500, redact(str(error)))
 
@@ -113,5 +116,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, invalid)
     for kind in _PASSING:
         app.add_exception_handler(kind, passing)
+    app.add_exception_handler(StoreRefused, refused)
     app.add_exception_handler(PosewireError, ours)
     app.add_exception_handler(Exception, unexpected)

@@ -301,9 +301,10 @@ async def put_areas(
 ) -> bool:
     """Store areas (JSON; None for those of the configuration); False where that came too late.
 
-    ``expected``: the version that it must follow; None: any. Raises StoreUnavailable.
+    ``expected``: the version that it must follow; None: any. Raises StoreUnavailable, also where it
+    is not known whether they were stored: stored twice, the second time would find the first.
     """
-    rows = await database.fetch(
+    rows = await database.change(
         "INSERT INTO areas AS a (camera, version, areas)"
         " SELECT $1, 1, $2::jsonb WHERE coalesce($3::bigint, 0) = 0"
         "   OR EXISTS (SELECT FROM areas WHERE camera = $1)"

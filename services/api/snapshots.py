@@ -16,24 +16,26 @@ from posewire.shared.messages import Box, Event, TrackUpdate
 from posewire.shared.settings import Settings
 
 _log = structlog.get_logger(__name__)
-_TIDY_S = 3600.0
 _MOST_TRACKS = 256
+_MOST_WAITING = 64
+_EVENT_S = 60.0
+"""An event that is not in the database by then was found again, as another, after a crash."""
 
 
 async def keep(settings: Settings, bus: Bus, database: Database) -> None:
-    """Keep pictures of all enabled cameras' events until cancelled; old ones are removed."""
+    """Keep pictures of all enabled cameras' events until cancelled."""
     cameras = [name for name, camera in settings.cameras.items() if camera.enabled]
-    days = settings.api.snapshot_days
-    await asyncio.gather(*(_Camera(name, bus, database, days).run() for name in cameras))
+    await asyncio.gather(*(_Camera(name, bus, database).run() for name in cameras))
 
 
 class _Camera:
-    def __init__(self, camera: str, bus: Bus, database: Database, days: float) -> None:
-        self._camera, self._bus, self._database, self._days = camera, bus, database, days
+    def __init__(self, camera: str, bus: Bus, database: Database) -> None:
+        self._camera, self._bus, self._database = camera, bus, database
         self._seen: dict[int, tuple[str, Box]] = {}
         """Where each track was seen last: frame and box."""
+        self._waiting: dict[str, tuple[bytes, float]] = {}
+        """Pictures of events that are not in the database yet, and until when they are kept."""
         self._session = ""
-        self._tidied_at = 0.0
 
     async def run(self) -> None:
         backoff = Backoff()
@@ -45,15 +47,16 @@ class _Camera:
                 await asyncio.sleep(backoff.next_s())
 
     async def _follow(self, backoff: Backoff) -> None:
-        epoch = self._bus.epoch
-        last = await self._bus.last(keys.tracks(self._camera))
-        reader = self._bus.reader(keys.tracks(self._camera), last.id if last else START)
-        while self._bus.epoch == epoch:
+        key = keys.tracks(self._camera)
+        epoch = self._bus.epoch_of(key)
+        last = await self._bus.last(key)
+        reader = self._bus.reader(key, last.id if last else START)
+        while self._bus.epoch_of(key) == epoch:
             for entry in await reader.read(count=64, block_s=1.0):
                 if isinstance(entry.message, TrackUpdate):
                     await self._take(entry.message)
+            await self._store()
             backoff.reset()
-            await self._tidy()
 
     async def _take(self, update: TrackUpdate) -> None:
         if update.frame.session != self._session:
@@ -73,20 +76,20 @@ class _Camera:
         if box is None or entry is None or entry.payload is None:
             return  # the bus has let the picture go: the event stays without
         jpeg = await asyncio.to_thread(person_jpeg, entry.payload, box)
-        if jpeg is None:
-            return
-        await self._database.fetch(
-            "INSERT INTO snapshot (event, jpeg) SELECT id, $2 FROM event WHERE id = $1 "
-            "ON CONFLICT DO NOTHING",
-            event.id,
-            jpeg,
-        )
+        if jpeg is not None:
+            self._waiting[event.id] = jpeg, time.monotonic() + _EVENT_S
+        while len(self._waiting) > _MOST_WAITING:
+            del self._waiting[next(iter(self._waiting))]
 
-    async def _tidy(self) -> None:
-        if time.monotonic() - self._tidied_at < _TIDY_S and self._tidied_at:
-            return
-        self._tidied_at = time.monotonic()
-        await self._database.fetch(
-            "DELETE FROM snapshot WHERE kept_at < now() - make_interval(secs => $1)",
-            self._days * 86_400,
-        )
+    async def _store(self) -> None:
+        """Store the pictures whose events are there; the tracker publishes before it commits."""
+        for event, (jpeg, until) in list(self._waiting.items()):
+            (row,) = await self._database.change(
+                "WITH kept AS (INSERT INTO snapshot (event, jpeg)"
+                " SELECT id, $2 FROM event WHERE id = $1 ON CONFLICT DO NOTHING)"
+                " SELECT EXISTS (SELECT FROM event WHERE id = $1) AS there",
+                event,
+                jpeg,
+            )
+            if row["there"] or time.monotonic() > until:
+                del self._waiting[event]

@@ -31,8 +31,6 @@ _TRACKER_S = 3.0
 """How long a tracker gets to say where it is after the bus came back empty."""
 _SETTLE_FOREIGN_S = 30.0
 _POLL_S = 0.01
-_FRESH_S = 0.005
-"""A server cannot be gone and back within this time after it has answered."""
 
 
 class Ledger:
@@ -43,8 +41,8 @@ class Ledger:
         self._window, self._maxlen = window, maxlen
         self._outstanding: deque[int] = deque()
         self._session: Session | None = None
-        self._epoch = bus.epoch
-        self._looked = 0.0
+        self._key = keys.frames(camera)
+        self._epoch = bus.epoch_of(self._key)
 
     async def recover(
         self, source: str, known: Session | None, control_id: str | None
@@ -97,7 +95,6 @@ class Ledger:
         Raises BusUnavailable, also where the server turned out to be another one than before:
         call ``recover`` then. Raises LeaseLost where another capture has taken the camera.
         """
-        await self._look_if_due()
         while len(self._outstanding) >= self._window:
             await asyncio.sleep(_POLL_S)
             await self._look()
@@ -106,7 +103,6 @@ class Ledger:
 
     async def end(self, session: Session, reason: EndReason) -> None:
         """Publish the session's end. Raises BusUnavailable as ``publish`` does."""
-        await self._look_if_due()
         await self._append(session.end(reason), None)
         session.ended = True
 
@@ -126,12 +122,11 @@ class Ledger:
     async def _answers(self) -> tuple[Entry | None, Progress | None]:
         """Return the stream's last entry and the tracker's progress, both of one server."""
         while True:
-            last = await self._bus.last(keys.frames(self._camera))
-            epoch = self._bus.epoch
+            epoch = self._bus.epoch_of(self._key)
+            last = await self._bus.last(self._key)
             progress = await self._progress()
-            if self._bus.epoch == epoch:
+            if self._bus.epoch_of(self._key) == epoch:
                 self._epoch = epoch
-                self._looked = asyncio.get_running_loop().time()
                 return last, progress
 
     async def _progress(self) -> Progress | None:
@@ -161,16 +156,9 @@ class Ledger:
         # Its frames and the next session's together may be more than the stream keeps.
         await self.settle(session, most_s=_SETTLE_FOREIGN_S)
 
-    async def _look_if_due(self) -> None:
-        # What makes it safe to publish without asking first: were the server replaced since it
-        # last answered, this call, not the publishing, would be the first to reach the new one.
-        if asyncio.get_running_loop().time() - self._looked > _FRESH_S:
-            await self._look()
-
     async def _look(self) -> None:
         progress = await self._progress()
         self._check_epoch()
-        self._looked = asyncio.get_running_loop().time()
         session = self._session
         if progress is None or session is None or progress.session != session.id:
             return
@@ -184,17 +172,17 @@ class Ledger:
         session.committed = progress.ended
 
     async def _append(self, message: FrameHeader | SessionEnd, jpeg: bytes | None) -> None:
+        # Refused where another server has come: it may lack frames that were published before.
         await self._lease.publish(
-            keys.frames(self._camera),
+            self._key,
             replace(message, term=self._lease.term),
             maxlen=self._maxlen,
             payload=jpeg,
+            epoch=self._epoch,
         )
-        self._check_epoch()
-        self._looked = asyncio.get_running_loop().time()
 
     def _check_epoch(self) -> None:
-        if self._bus.epoch != self._epoch:
+        if self._bus.epoch_of(self._key) != self._epoch:
             raise BusUnavailable("the bus has been restarted; it may have lost frames")
 
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections import deque
 
+import structlog
 from msgspec.structs import replace
 
 from posewire.capture import metrics
@@ -14,6 +15,7 @@ from posewire.shared.bus import Lease, keys
 from posewire.shared.errors import BusUnavailable, LeaseLost
 from posewire.shared.messages import FrameHeader, SessionEnd
 
+_log = structlog.get_logger(__name__)
 _MOST_FRAMES = 2
 _MOST_ENDS = 16
 
@@ -49,15 +51,22 @@ class LiveSender:
     async def run(self) -> None:
         """Send until cancelled. Raises LeaseLost."""
         backoff = Backoff(first_s=0.05, most_s=2.0)
+        away = False
         while True:
             await self._more.wait()
             self._more.clear()
             while self._waiting:
                 try:
                     await self._send_first()
-                except BusUnavailable:
+                except BusUnavailable as error:
+                    if not away:
+                        _log.warning("capture.bus_away", camera=self._camera, reason=str(error))
+                    away = True
                     await backoff.sleep()
                 else:
+                    if away:
+                        _log.info("capture.bus_back", camera=self._camera)
+                    away = False
                     backoff.reset()
 
     async def flush(self, timeout_s: float) -> None:

@@ -111,12 +111,14 @@ class _CameraWorker:
             counter.labels(camera)  # seen as 0 from the start: rates need a first value
         self._pending: deque[_Pending] = deque()
         self._last: FrameHeader | None = None
+        self._epoch = 0
 
     async def work(self) -> None:
         """Read, examine, publish; returns when the bus has become another server."""
-        epoch = self._bus.epoch
-        reader = self._bus.reader(keys.frames(self._camera), await self._position())
-        while self._bus.epoch == epoch:
+        key = keys.frames(self._camera)
+        self._epoch = self._bus.epoch_of(key)
+        reader = self._bus.reader(key, await self._position())
+        while self._bus.epoch_of(key) == self._epoch:
             require(self._lease, self._camera)
             live = self._last is not None and self._last.policy == "live"
             free = (min(self._in_flight, _LIVE_IN_FLIGHT) if live else self._in_flight) - len(
@@ -157,7 +159,7 @@ class _CameraWorker:
         if isinstance(message, SessionEnd):
             await self._drain()
             end = replace(message, frame_id=entry.id)
-            await self._lease.publish(keys.poses(self._camera), end, maxlen=self._maxlen)
+            await self._append(end)
             return
         if not isinstance(message, FrameHeader):
             if times := _causes.due(self._camera, type(message).__name__):
@@ -214,8 +216,7 @@ class _CameraWorker:
             error=findings.error,
             term=self._lease.term,
         )
-        # The server asks for the lease: it may have been lost while the frame was examined.
-        await self._lease.publish(keys.poses(self._camera), result, maxlen=self._maxlen)
+        await self._append(result)
         _frames.labels(self._camera).inc()
         _seconds.labels("total").observe(findings.total_ms / 1000)
         _seconds.labels("decode").observe(findings.decode_ms / 1000)
@@ -229,6 +230,13 @@ class _CameraWorker:
                     "inference.broken_frame",
                     camera=self._camera, seq=done.header.seq, error=findings.error, times=times,
                 )  # fmt: skip
+
+    async def _append(self, message: PoseResult | SessionEnd) -> None:
+        # The server asks for the lease: it may have been lost while the frame was examined. A
+        # server that has come since then may lack the results before this one.
+        await self._lease.publish(
+            keys.poses(self._camera), message, maxlen=self._maxlen, epoch=self._epoch
+        )
 
     async def cancel(self) -> None:
         """Give up what is on its way."""

@@ -21,9 +21,11 @@ app = typer.Typer(
 )
 models_app = typer.Typer(help="The pose and detection models.", no_args_is_help=True)
 events_app = typer.Typer(help="The events in the database.", no_args_is_help=True)
+db_app = typer.Typer(help="The database: its schema, and copies.", no_args_is_help=True)
 config_app = typer.Typer(help="The configuration.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
 app.add_typer(events_app, name="events")
+app.add_typer(db_app, name="db")
 app.add_typer(config_app, name="config")
 
 # typer reads these annotations at run time, and on Python 3.10 it wants Optional.
@@ -321,6 +323,51 @@ def events_tail(
 
     with _errors():
         events.tail(config, data_dir, camera, lines, follow=follow)
+
+
+@db_app.command("upgrade")
+def db_upgrade(data_dir: DataDir = None, config: Config = None) -> None:
+    """Bring the schema to that of this program."""
+    from posewire.launcher.commands import db
+
+    with _errors():
+        db.upgrade(config, data_dir)
+
+
+@db_app.command("status")
+def db_status(data_dir: DataDir = None, config: Config = None) -> None:
+    """Say where the schema is, and what is in it; exit code 1 where it is not this program's."""
+    from posewire.launcher.commands import db
+
+    with _errors():
+        if not db.status(config, data_dir):
+            raise typer.Exit(1)
+
+
+@db_app.command("backup")
+def db_backup(
+    file: Annotated[Path, typer.Argument(help="File to write.")],
+    data_dir: DataDir = None,
+    config: Config = None,
+) -> None:
+    """Write a copy of all data to a file, and try whether it comes back."""
+    from posewire.launcher.commands import db
+
+    with _errors():
+        db.backup(config, data_dir, file)
+
+
+@db_app.command("restore")
+def db_restore(
+    file: Annotated[Path, typer.Argument(help="What 'posewire db backup' wrote.")],
+    data_dir: DataDir = None,
+    config: Config = None,
+) -> None:
+    """Bring a copy back into an empty database."""
+    from posewire.launcher.commands import db
+
+    with _errors():
+        db.restore(config, data_dir, file)
 
 
 @config_app.command("check")

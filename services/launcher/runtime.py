@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from posewire.shared.errors import ConfigError, StoreError
-from posewire.shared.settings import Settings
+from posewire.shared.settings import DatabaseSettings, Settings
 
 
 class Runtime(msgspec.Struct):
@@ -79,15 +79,15 @@ def find(folder: Path) -> Runtime | None:
     return runtime
 
 
-def database_url(settings: Settings) -> str:
-    """Return where the database is: configured, or that of the running system.
+def database(settings: Settings) -> DatabaseSettings:
+    """Return the database with its URL: as configured, or that of the running system.
 
     Raises StoreError where there is neither.
     """
     if settings.database.url is not None:
-        return settings.database.url
+        return settings.database
     if (running := find(settings.data_dir)) is not None:
-        return running.database_url
+        return settings.database.model_copy(update={"url": running.database_url})
     raise StoreError(
         f"no database: database.url is not set, and no Posewire runs in {settings.data_dir}"
     )

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from posewire.tracker.geometry import Array
+from posewire.tracker.keeping import single
 
 _MEASURED = 0.06
 """Standard deviation of a measured coordinate, in person heights."""
@@ -43,8 +44,8 @@ class Motion(msgspec.Struct):
         speed = (_FIRST_SPEED * height) ** 2
         measured = [(_MEASURED * height) ** 2] * 4
         return cls(
-            np.stack([box, np.zeros(4)]),
-            np.array([measured, [0.0] * 4, [speed, speed, 0.0, 0.0]]),
+            single(np.stack([box, np.zeros(4)])),
+            single(np.array([measured, [0.0] * 4, [speed, speed, 0.0, 0.0]])),
         )
 
     @property
@@ -77,7 +78,7 @@ def predict(motions: Sequence[Motion], seconds: float, seen: Sequence[bool]) -> 
     v += noise * seconds
     covariance = np.array([p, c, v])
     for row, motion in enumerate(motions):
-        motion.state, motion.covariance = state[row], covariance[:, row]
+        motion.state, motion.covariance = single(state[row]), single(covariance[:, row])
 
 
 def correct(motions: Sequence[Motion], boxes: Array, scores: Array) -> None:
@@ -95,4 +96,4 @@ def correct(motions: Sequence[Motion], boxes: Array, scores: Array) -> None:
     state[:, 1] += gain_velocity * innovation
     covariance = np.array([(1 - gain_position) * p, (1 - gain_position) * c, v - gain_velocity * c])
     for row, motion in enumerate(motions):
-        motion.state, motion.covariance = state[row], covariance[:, row]
+        motion.state, motion.covariance = single(state[row]), single(covariance[:, row])

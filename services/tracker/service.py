@@ -1,12 +1,14 @@
 """The tracker worker: poses from the bus in; rows to Postgres, track updates to the bus out.
 
-A batch of pose results, the tracker's state after it and its position in the stream are committed
-together; only then are the updates published and the progress told. After any crash it goes on from
-the checkpoint: frames that come again are dropped, so no row is lost or doubled.
+The updates of a batch of pose results are published at once. The rows it makes, the tracker's state
+after it and its position in the stream are committed together, beside that (saving.py); then the
+progress is told. After any crash it goes on from the checkpoint: frames that come again are tracked
+again, rows that are there already stay as they are, and updates that were published are not again.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import math
 import time
@@ -24,9 +26,12 @@ from posewire.shared.fleet import Fleet
 from posewire.shared.health import Health
 from posewire.shared.messages import EventKind, PoseResult, Progress, SessionEnd, TrackUpdate
 from posewire.shared.settings import Settings
+from posewire.shared.tasks import cancel
 from posewire.shared.worker import holding, note_failure, require, run_cameras
 from posewire.tracker.integrations import Integrations
+from posewire.tracker.saving import Moment, Saver
 from posewire.tracker.store import Checkpoint, Drawn, Rows, Store
+from posewire.tracker.store.retention import keep_tidy
 from posewire.tracker.tracking import CameraTracker
 
 _log = structlog.get_logger(__name__)
@@ -40,7 +45,6 @@ _late = Counter(
 _missing = Counter("posewire_tracker_missing_total", "Lossless frames that never came", ["camera"])
 _events = Counter("posewire_events_total", "Events confirmed", ["camera", "kind"])
 _people = Gauge("posewire_people", "Confirmed people in view", ["camera"])
-_commit = Histogram("posewire_tracker_commit_seconds", "Time of one commit")
 _latency = Histogram(
     "posewire_latency_seconds",
     "From capture to the track update, live cameras",
@@ -62,6 +66,7 @@ async def run(settings: Settings, bus: Bus, health: Health | None = None) -> Non
     store = Store(settings.database, integrations.wanted_by)
     cameras = [name for name, camera in settings.cameras.items() if camera.enabled]
     fleet = Fleet(bus, "tracker", cameras, ttl_s=settings.bus.lease_s)
+    tidying = asyncio.create_task(keep_tidy(settings, store), name="retention")
     try:
         with contextlib.suppress(StoreUnavailable):  # each camera waits for it below
             await store.open()
@@ -74,6 +79,7 @@ async def run(settings: Settings, bus: Bus, health: Health | None = None) -> Non
                 ),
             )
     finally:
+        await cancel([tidying])
         await store.close()
 
 
@@ -112,8 +118,14 @@ class _CameraWorker:
             counter.labels(camera)  # seen as 0 from the start: rates need a first value
         for kind in get_args(EventKind):
             _events.labels(camera, kind)
-        self._every_s = settings.tracker.commit_every_s
-        self._committed = saved or Checkpoint(camera, "", -1, START, b"", 0, ended=False)
+        committed = saved or Checkpoint(camera, "", -1, START, b"", 0, ended=False)
+        self._saver = Saver(
+            store,
+            committed,
+            every_s=settings.tracker.commit_every_s,
+            moment=self._moment,
+            saved=self._saved,
+        )
         self._configured = settings.cameras[camera].areas()
         self._tracker = (
             CameraTracker.load(saved.state, settings.tracker, self._configured)
@@ -121,55 +133,83 @@ class _CameraWorker:
             else CameraTracker(settings.tracker, camera, self._configured)
         )
         self._drawn = Drawn(0, None)
-        self._drawn_at = -math.inf
-        self._committed_seen = self._tracker.seen
-        self._at = self._committed
-        """Where the tracker is in memory; ahead of ``_committed`` between commits."""
+        self._seen = self._committed_seen = self._tracker.seen
+        """Of the last moment that was to be committed, and of the last one that was."""
+        self._at = committed
+        """Where the tracker is in memory; ahead of what is committed."""
+        self._lossless = False
         self._rows = Rows()
         self._updates: list[TrackUpdate | SessionEnd] = []
-        self._committed_at = time.monotonic()
-        self._told_at = 0.0
+        self._published = ("", -1.0)
+        """Session and frame of the newest update on the bus."""
 
     async def work(self) -> None:
-        """Read, track, commit, publish."""
-        epoch = self._bus.epoch
-        reader = self._bus.reader(keys.poses(self._camera), self._committed.position)
-        await self._tell()
+        """Read, track, publish; and commit beside that."""
+        await self._look_at_areas()
+        last = await self._bus.last(keys.tracks(self._camera))
+        self._published = ("", -1.0) if last is None else _place(last.message)
+        loops = (self._follow, self._saver.run, self._keep_telling, self._keep_areas)
+        tasks = [asyncio.create_task(loop(), name=f"camera {self._camera}") for loop in loops]
+        try:
+            done, _pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await cancel(tasks)
+        for task in done:
+            task.result()  # raises what has ended it
+
+    async def _follow(self) -> None:
+        key = keys.poses(self._camera)
+        epoch = self._bus.epoch_of(key)
+        reader = self._bus.reader(key, await self._position(key))
         while True:
             require(self._lease, self._camera)
-            await self._look_at_areas()
-            if self._bus.epoch != epoch:
-                # Another server: its stream may begin anew, with ids before our position.
-                epoch, reader.position = self._bus.epoch, START
-            block_s = self._every_s if self._dirty else _AREAS_S
-            entries = await reader.read(count=_BATCH, block_s=block_s)
+            if self._bus.epoch_of(key) != epoch:
+                epoch = self._bus.epoch_of(key)
+                reader.position = await self._position(key)
+            before = self._at
+            entries = await reader.read(count=_BATCH, block_s=_AREAS_S)
             for entry in entries:
                 await self._take(entry)
-            if self._dirty and self._due(idle=not entries):
-                await self._save()
-            elif time.monotonic() - self._told_at > _HEARTBEAT_S:
-                await self._tell()
+            await self._publish()
+            if self._at is not before:
+                # The credit of the lossless policy hangs on the commit: now, unless more is coming.
+                credit = self._lossless and len(entries) < _BATCH
+                self._saver.ask(urgent=credit or bool(self._rows))
+
+    async def _keep_areas(self) -> None:
+        while True:
+            await asyncio.sleep(_AREAS_S)
+            with contextlib.suppress(StoreUnavailable):  # those in force stay so
+                await self._look_at_areas()
+
+    async def _keep_telling(self) -> None:
+        while True:
+            await self._tell()
+            await asyncio.sleep(_HEARTBEAT_S)
+
+    async def _position(self, key: str) -> str:
+        """Return where to read on: after what was taken last, where the stream still has that.
+
+        A server that has lost it counts ids anew, perhaps below ours, and by its own clock: then
+        all that it has is read, and what is known is dropped.
+        """
+        at = self._at
+        entry = await self._bus.entry(key, at.position) if at.position != START else None
+        message = entry.message if entry is not None else None
+        there = (
+            (message.frame.session, message.frame.seq) == (at.session, at.seq)
+            if isinstance(message, PoseResult)
+            else isinstance(message, SessionEnd) and message.session == at.session and at.ended
+        )
+        return at.position if there else START
 
     async def _look_at_areas(self) -> None:
         """Put zones into force that were drawn in the meantime."""
-        if time.monotonic() - self._drawn_at < _AREAS_S:
-            return
         drawn = await self._store.areas(self._camera)
-        self._drawn_at = time.monotonic()
         if drawn != self._drawn:
             self._drawn = drawn
             self._tracker.areas = drawn.areas or self._configured
             _log.info("tracker.areas", camera=self._camera, version=drawn.version)
-
-    @property
-    def _dirty(self) -> bool:
-        return self._at is not self._committed
-
-    def _due(self, *, idle: bool) -> bool:
-        # Viewers wait for the updates: commit as soon as the stream is read up. In a backlog,
-        # commit now and then.
-        late = time.monotonic() - self._committed_at >= self._every_s
-        return idle or late or len(self._updates) < _BATCH
 
     async def _take(self, entry: Entry) -> None:
         message = entry.message
@@ -230,6 +270,7 @@ class _CameraWorker:
             _missing.labels(self._camera).inc(frame.seq - expected)
             # Pictures of a folder that cannot be read leave gaps, too.
             _log.warning("tracker.gap", camera=self._camera, seq=frame.seq, expected=expected)
+        self._lossless = frame.policy == "lossless"
         self._rows.events.extend(update.events)
         self._updates.append(update)
         self._at = replace(
@@ -244,24 +285,31 @@ class _CameraWorker:
         seq = self._at.seq if end.session == self._at.session else -1
         self._at = replace(self._at, session=end.session, seq=seq, position=position, ended=True)
 
-    async def _save(self) -> None:
-        new = replace(self._at, state=self._tracker.dump(), version=self._committed.version + 1)
-        with _commit.time():
-            await self._store.commit(self._rows, new)
-        self._committed = self._at = new
-        self._committed_seen = self._tracker.seen
-        self._committed_at = time.monotonic()
-        for event in self._rows.events:
+    def _moment(self) -> Moment:
+        rows, self._rows = self._rows, Rows()
+        self._seen = self._tracker.seen
+        state = replace(self._at, state=self._tracker.dump())
+        return Moment(state, rows, self._lossless)
+
+    async def _saved(self, rows: Rows) -> None:
+        self._committed_seen = self._seen
+        for event in rows.events:
             _events.labels(self._camera, event.kind).inc()
-        if self._rows.events:
+        if rows.events:
             self._on_events()
-        _people.labels(self._camera).set(self._tracker.people)
-        updates, self._rows, self._updates = self._updates, Rows(), []
         await self._tell()
+
+    async def _publish(self) -> None:
+        updates, self._updates = self._updates, []
+        _people.labels(self._camera).set(self._tracker.people)
         for update in updates:
+            session, seq = _place(update)
+            if session == self._published[0] and seq <= self._published[1]:
+                continue  # tracked again after a crash
             await self._lease.publish(
                 keys.tracks(self._camera), self._stamped(update), maxlen=self._maxlen
             )
+            self._published = session, seq
 
     def _stamped(self, update: TrackUpdate | SessionEnd) -> TrackUpdate | SessionEnd:
         if isinstance(update, SessionEnd):
@@ -275,16 +323,23 @@ class _CameraWorker:
 
     async def _tell(self) -> None:
         """Tell how far the commits are; repeated, because the bus forgets when it restarts."""
-        if self._committed.session:
+        committed = self._saver.committed
+        if committed.session:
             t, persons = self._committed_seen
             progress = Progress(
                 camera=self._camera,
-                session=self._committed.session,
-                seq=self._committed.seq,
-                ended=self._committed.ended,
+                session=committed.session,
+                seq=committed.seq,
+                ended=committed.ended,
                 t=t,
                 persons=persons,
                 term=self._lease.term,
             )
             await self._lease.put(keys.progress(self._camera), progress)
-        self._told_at = time.monotonic()
+
+
+def _place(message: object) -> tuple[str, float]:
+    """Return session and frame of what is in the stream of tracks; an end comes after all."""
+    if isinstance(message, TrackUpdate):
+        return message.frame.session, message.frame.seq
+    return (message.session, math.inf) if isinstance(message, SessionEnd) else ("", -1.0)

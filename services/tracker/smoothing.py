@@ -9,19 +9,25 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float64]
 
 _DERIVATIVE_CUTOFF_HZ = 1.0
+_PLACE = 4
+"""Decimals that are kept of a place, in picture heights: finer than a pixel of any camera,"""
+_SPEED = 3
+"""and of a speed; the checkpoint is so much the smaller (services/tracker/keeping.py)."""
 
 
 class OneEuro(msgspec.Struct):
     """Smooths points, shape (n, 2). A point that was missing starts afresh when it is back."""
 
-    values: list[list[float]]
-    speeds: list[list[float]]
+    values: Array
+    """(n, 2), rounded to ``_PLACE`` decimals."""
+    speeds: Array
+    """(n, 2), rounded to ``_SPEED`` decimals."""
     present: list[bool]
 
     @classmethod
     def begin(cls, count: int) -> OneEuro:
         """Return a filter for ``count`` points, none of them seen yet."""
-        return cls([[0.0, 0.0]] * count, [[0.0, 0.0]] * count, [False] * count)
+        return cls(np.zeros((count, 2)), np.zeros((count, 2)), [False] * count)
 
     def smooth(
         self,
@@ -44,7 +50,7 @@ class OneEuro(msgspec.Struct):
             size: the person's height in the unit of the points: speed counts in heights.
         """
         known = np.array(self.present) & present
-        values, speeds = np.array(self.values), np.array(self.speeds)
+        values, speeds = self.values, self.speeds
         if seconds > 0 and known.any():
             speed = (points - values) / seconds
             speeds = speeds + _share(seconds, _DERIVATIVE_CUTOFF_HZ) * (speed - speeds)
@@ -54,8 +60,8 @@ class OneEuro(msgspec.Struct):
         else:
             smoothed = values
         result = np.where(known[:, None], smoothed, points)
-        self.values = np.where(present[:, None], result, 0.0).tolist()
-        self.speeds = np.where(known[:, None], speeds, 0.0).tolist()
+        self.values = np.where(present[:, None], result, 0.0).round(_PLACE) + 0.0
+        self.speeds = np.where(known[:, None], speeds, 0.0).round(_SPEED) + 0.0
         self.present = present.tolist()
         return result
 

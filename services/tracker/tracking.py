@@ -21,6 +21,8 @@ from posewire.shared.messages import (
     TrackUpdate,
 )
 from posewire.shared.settings import Areas, TrackerSettings
+from posewire.tracker import keeping
+from posewire.tracker.keeping import unpack
 from posewire.tracker.tracks import Sighting, Tracks
 from posewire.tracker.visits import Fact, Visit, Visits
 from posewire.tracker.zones import Borders, count
@@ -38,7 +40,8 @@ class _Session(msgspec.Struct):
     tracks: Tracks
     visits: Visits
     seen: tuple[Person, ...] | None = None
-    """The last frame's people as inference found them; None where it could not be examined."""
+    """Lossless: the last frame's people as inference found them; None where it could not be
+    examined. Nobody goes on from them in the live policy."""
 
 
 class _State(msgspec.Struct):
@@ -65,8 +68,8 @@ class CameraTracker:
     ) -> CameraTracker:
         """Return the tracker that ``dump`` saved. Raises StoreError for anything else."""
         try:
-            state = _decoder.decode(data)
-        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+            state = _decoder.decode(keeping.plain(data))
+        except (msgspec.DecodeError, msgspec.ValidationError, ValueError) as error:
             raise StoreError(f"the tracker's saved state cannot be read: {error}") from None
         tracker = cls(settings, state.camera, areas)
         tracker._state = state
@@ -74,7 +77,7 @@ class CameraTracker:
 
     def dump(self) -> bytes:
         """Return the whole state; a tracker loaded from it goes on exactly as this one would."""
-        return _encoder.encode(self._state)
+        return keeping.dump(self._state)
 
     @property
     def areas(self) -> Areas:
@@ -136,7 +139,8 @@ class CameraTracker:
             self._state.session = session
         session.last = frame
         self._state.term = frame.term or self._state.term
-        session.seen = result.persons if result.error is None else None
+        wanted = result.error is None and frame.policy == "lossless"
+        session.seen = result.persons if wanted else None
         # A frame that could not be examined says nothing: nobody was seen, nobody was missed.
         sightings: list[Sighting] = []
         borders = self._borders_of(session)
@@ -247,22 +251,16 @@ def _tracked(sighting: Sighting, visit: Visit | None, session: _Session) -> Trac
 
 
 def _plain(value: Any) -> Any:
-    """Return an array as what msgpack knows."""
+    """Return an array as ``unpack`` takes it, quickly."""
     if isinstance(value, np.ndarray):
         return [list(value.shape), value.astype(np.float64).tobytes()]
-    raise TypeError(f"{type(value).__name__} cannot be saved")
+    raise TypeError(f"{type(value).__name__} cannot be copied")
 
 
 def _array(_type: type, value: Any) -> Any:
-    """Return the array that ``_plain`` made a list of."""
-    try:
-        shape, data = value
-        return np.frombuffer(data, np.float64).reshape(shape).copy()
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"expected an array: {error}") from None
+    return unpack(value)
 
 
-_encoder = msgspec.msgpack.Encoder(enc_hook=_plain)
 _copies = msgspec.msgpack.Encoder(enc_hook=_plain)
-"""For copies that are kept for the time of one frame."""
+"""For copies that are kept for the time of one frame; fast, where ``keeping`` is small."""
 _decoder = msgspec.msgpack.Decoder(_State, dec_hook=_array)

@@ -52,6 +52,9 @@ _LOOK_S = 1.0
 _COVERED = 0.3
 """Somebody this much behind others shows their colours instead of their own."""
 _MOST_STEPS = 512
+_PLACE = 4
+"""Decimals that are kept of places, in picture heights, and of appearances: no camera sees finer,
+and the checkpoint is so much the smaller (services/tracker/keeping.py)."""
 
 
 class Sight(msgspec.Struct, frozen=True):
@@ -81,7 +84,8 @@ class Track(msgspec.Struct):
     """Then, (2,), of [cx, top]."""
     first_box: Array
     points: Array
-    """The last skeleton, (18, 3), unsmoothed; zeros where there was none."""
+    """The last skeleton, (18, 3): x, y, unsmoothed, and 1 where there is a point; zeros where there
+    was none."""
     look: Array
     """Mean appearance, (2, bins); zeros or empty where it is not known."""
     first_seq: int
@@ -213,7 +217,7 @@ class Tracks(msgspec.Struct):
         ]
 
     def _begin(self, found: Detections, row: int, seq: int, t: float) -> Track:
-        box = found.boxes[row]
+        box = found.boxes[row].round(_PLACE)
         track = Track(
             number=self.next_number,
             motion=Motion.begin(box),
@@ -246,10 +250,11 @@ class Tracks(msgspec.Struct):
         settings: TrackerSettings,
     ) -> None:
         """Take in a detection."""
-        track.box, track.velocity = found.boxes[row], track.motion.velocity.copy()
+        track.box, track.velocity = found.boxes[row].round(_PLACE), track.motion.velocity.copy()
         posed = bool(found.posed[row])
         if posed:
-            track.points = found.points[row]
+            points = found.points[row]
+            track.points = np.column_stack([points[:, :2].round(_PLACE), points[:, 2] > 0])
         if found.covered[row] < _COVERED:
             track.look = _mixed(track.look, found.looks[row], seconds)
         score = float(found.scores[row])
@@ -342,13 +347,13 @@ def _log_odds(score: float) -> float:
 def _mixed(mean: Array, look: Array, seconds: float) -> Array:
     """Return the mean appearance with a new one taken in; parts that are not known stay."""
     if mean.shape != look.shape or not mean.any():
-        return look
+        return np.asarray(look.round(_PLACE))
     share = 1 - np.exp(-max(seconds, 1e-3) / _LOOK_S)
     known, before = look.any(axis=1, keepdims=True), mean.any(axis=1, keepdims=True)
     mixed = np.where(before, mean + share * (look - mean), look)
     mixed = np.where(known, mixed, mean)
     unit: Array = mixed / np.maximum(np.linalg.norm(mixed, axis=1, keepdims=True), 1e-9)
-    return unit
+    return np.asarray(unit.round(_PLACE))
 
 
 def _smooth(track: Track, points: Array, seconds: float, settings: TrackerSettings) -> Array:

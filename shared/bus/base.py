@@ -1,9 +1,10 @@
-"""The bus as services see it; see ``redis.py`` for the real one, ``memory.py`` for the double.
+"""The bus as services see it; see ``redis.py`` for the real one.
 
 Delivery. There are no consumer groups: one worker holds a camera (a lease), and where it goes on
 after a crash follows from what it has published or committed, so a position kept in the bus would
-only be a second truth. ``epoch`` tells that the server has restarted: its streams may be empty or
-older than remembered, and positions must be derived anew.
+only be a second truth. ``epoch_of`` tells that the server of a key has restarted or that a replica
+has taken its place: streams may be empty or shorter than remembered, and positions must be derived
+anew.
 """
 
 from __future__ import annotations
@@ -85,11 +86,20 @@ class Lease(Protocol):
         """Give it back, whoever cancels meanwhile; raises nothing but such a cancellation."""
 
     async def publish(
-        self, key: str, message: Message, *, maxlen: int, payload: bytes | None = None
+        self,
+        key: str,
+        message: Message,
+        *,
+        maxlen: int,
+        payload: bytes | None = None,
+        epoch: int | None = None,
     ) -> str:
         """Append to a stream of the same camera as ``Bus.publish`` does, if the lease is ours.
 
-        Raises BusUnavailable, also where the lease had to be taken anew: nothing was written.
+        ``epoch``: the stream's when its writer looked last at what is in it, where that matters.
+
+        Raises BusUnavailable, also where the lease had to be taken anew, or where the stream is
+        served by another server than at ``epoch``: nothing was written.
         Raises LeaseLost where another worker has the lease or has had it.
         """
 
@@ -100,9 +110,12 @@ class Lease(Protocol):
 class Bus(Protocol):
     """Streams, values and leases. Every call raises BusUnavailable when the server is away."""
 
-    @property
-    def epoch(self) -> int:
-        """Grows when the server turns out to be another process than before."""
+    def epoch_of(self, key: str) -> int:
+        """Return a number that grows when ``key`` turns out to be served by another server.
+
+        A restarted process is another one, too. Of a cluster, only the keys of the shard concerned
+        are.
+        """
 
     async def publish(
         self, key: str, message: Message, *, maxlen: int, payload: bytes | None = None
@@ -156,8 +169,8 @@ class Bus(Protocol):
     async def ping(self) -> None:
         """Return when the server answers."""
 
-    async def memory_bytes(self) -> int:
-        """Return how much memory the server uses for everything that it holds."""
+    async def memory_bytes(self) -> int | None:
+        """Return how much memory the servers use for all they hold; None where that is secret."""
 
     async def close(self) -> None:
         """Close all connections."""

@@ -24,7 +24,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
 import structlog
-from redis.exceptions import RedisError
 
 from posewire.shared.bus.base import Lease, no_lease
 from posewire.shared.clock import boottime
@@ -33,7 +32,7 @@ from posewire.shared.messages import Message, encode
 from posewire.shared.tasks import finish
 
 _log = structlog.get_logger(__name__)
-Caller: TypeAlias = Callable[[Awaitable[Any]], Awaitable[Any]]
+Caller: TypeAlias = Callable[[Awaitable[Any], str, "int | None"], Awaitable[Any]]
 MESSAGE, PAYLOAD = b"m", b"j"
 _RELEASE_S = 2.0
 """A bus that is away must not hold up a service that ends: the lease runs out by itself."""
@@ -131,7 +130,9 @@ class RedisLease(Lease):
     async def acquire(self) -> bool:
         self._token = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex}"
         asked = boottime()
-        answer = await self._call(self._scripts.acquire(self._keys, [self._token, self._ttl_ms]))
+        answer = await self._call(
+            self._scripts.acquire(self._keys, [self._token, self._ttl_ms]), self._key, None
+        )
         if not isinstance(answer, int):
             self._owner = _readable(answer)
             return False
@@ -150,7 +151,9 @@ class RedisLease(Lease):
     async def _renew(self) -> None:
         asked = boottime()
         term = await self._call(
-            self._scripts.renew(self._keys, [self._token, self._ttl_ms, self._term])
+            self._scripts.renew(self._keys, [self._token, self._ttl_ms, self._term]),
+            self._key,
+            None,
         )
         if term == 0:
             self._held = False
@@ -161,13 +164,19 @@ class RedisLease(Lease):
         self._term, self._valid_until = term, asked + self._ttl_s
 
     async def publish(
-        self, key: str, message: Message, *, maxlen: int, payload: bytes | None = None
+        self,
+        key: str,
+        message: Message,
+        *,
+        maxlen: int,
+        payload: bytes | None = None,
+        epoch: int | None = None,
     ) -> str:
         exactness = "~" if maxlen > 256 else "="
         args: list[Any] = [self._token, exactness, maxlen, MESSAGE, encode(message)]
         if payload is not None:
             args += [PAYLOAD, payload]
-        entry_id = await self._fenced(self._scripts.publish, key, args)
+        entry_id = await self._fenced(self._scripts.publish, key, args, epoch)
         return str(entry_id.decode())
 
     async def put(self, key: str, message: Message, *, ttl_s: float | None = None) -> None:
@@ -176,7 +185,9 @@ class RedisLease(Lease):
             args += ["PX", max(1, round(ttl_s * 1000))]
         await self._fenced(self._scripts.put, key, args)
 
-    async def _fenced(self, script: Any, key: str, args: list[Any]) -> Any:
+    async def _fenced(
+        self, script: Any, key: str, args: list[Any], epoch: int | None = None
+    ) -> Any:
         """Write where the lease is ours; raise LeaseLost where it is not.
 
         Raises BusUnavailable where the lease had run out, or the server has come back without it,
@@ -185,7 +196,7 @@ class RedisLease(Lease):
         """
         if not self._held:
             raise no_lease(self._key)
-        answer = await self._call(script([self._key, key], args))
+        answer = await self._call(script([self._key, key], args), key, epoch)
         if answer is not None:
             return answer
         await self._renew()
@@ -203,10 +214,11 @@ class RedisLease(Lease):
             await asyncio.wait({self._renewal})
             self._renewal = None
         if held:
-            release = asyncio.ensure_future(self._scripts.release([self._key], [self._token]))
+            script = self._scripts.release([self._key], [self._token])
+            release = asyncio.ensure_future(self._call(script, self._key, None))
             await asyncio.wait({release}, timeout=_RELEASE_S)
             release.cancel()
-            with contextlib.suppress(RedisError, OSError, asyncio.CancelledError):
+            with contextlib.suppress(BusUnavailable, asyncio.CancelledError):
                 await release
 
 

@@ -1,24 +1,15 @@
-"""The bus on Redis >= 6.2 or Valkey."""
+"""The bus on Redis >= 6.2 or Valkey: one server, a cluster, or a primary that Sentinels name."""
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
 from collections.abc import Awaitable
 from typing import Any, TypeVar
 
-import redis.asyncio as aioredis
 import structlog
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import (
-    BusyLoadingError,
-    InvalidResponse,
-    RedisError,
-    ResponseError,
-)
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import NoPermissionError, ReadOnlyError
 
+from posewire.shared.bus.address import parse
 from posewire.shared.bus.base import (
     START,
     Bus,
@@ -30,6 +21,9 @@ from posewire.shared.bus.base import (
     decode_value,
     undecodable,
 )
+from posewire.shared.bus.connect import connect
+from posewire.shared.bus.faults import PASSING, explain
+from posewire.shared.bus.identity import AnotherServerError, guard
 from posewire.shared.bus.lease import MESSAGE, PAYLOAD, LeaseScripts, RedisLease, term_key
 from posewire.shared.errors import BusUnavailable
 from posewire.shared.messages import Message, encode
@@ -48,62 +42,48 @@ redis.call('PEXPIRE', KEYS[1], ARGV[2])
 return redis.call('ZCARD', KEYS[1])
 """
 _T = TypeVar("_T")
-_AWAY = (RedisConnectionError, RedisTimeoutError, BusyLoadingError, OSError)
 
 
 class RedisBus(Bus):
-    """Redis Streams through redis.asyncio.
-
-    redis-py's own retries are off: a call that failed may have been carried out or not, and the
-    server may have come back without its data, so the worker above has to look before it goes on.
-    """
+    """Redis Streams through redis.asyncio."""
 
     def __init__(self, url: str) -> None:
-        """Connect lazily to ``url``: redis://, rediss:// or unix://."""
+        """Connect lazily to ``url``, in one of the forms of ``posewire.shared.bus.address``.
+
+        Raises ValueError where it is none of them.
+        """
         self.url = url
-        self._epoch = 0
-        self._run_id: str | None = None
-        self._client = aioredis.Redis.from_url(
-            url,
-            socket_connect_timeout=2.0,
-            socket_timeout=5.0,
-            retry=Retry(NoBackoff(), 0),
-            redis_connect_func=self._on_connect,
-        )
+        self._servers = connect(parse(url), redact(url))
+        self._client = self._servers.client
         self._lease_scripts = LeaseScripts(self._client)
 
-    @property
-    def epoch(self) -> int:
-        return self._epoch
+    def epoch_of(self, key: str) -> int:
+        return self._servers.epoch(key)
 
-    async def _on_connect(self, connection: Any) -> None:
-        await connection.on_connect()
-        await connection.send_command("INFO", "server")
-        info = await connection.read_response()
-        text = info.decode() if isinstance(info, bytes) else str(info)
-        run_id = next((line for line in text.splitlines() if line.startswith("run_id:")), "")
-        if self._run_id is not None and run_id != self._run_id:
-            self._epoch += 1
-            _log.warning("bus.server_restarted", url=redact(self.url))
-        self._run_id = run_id
+    async def call(self, command: Awaitable[_T], key: str = "", epoch: int | None = None) -> _T:
+        """Await a redis-py command; raise BusUnavailable where the server is away.
 
-    async def call(self, command: Awaitable[_T]) -> _T:
-        """Await a redis-py command; raise BusUnavailable where the server is away."""
+        With ``epoch``, also where ``key`` is served by another server than it was then: nothing
+        was sent.
+        """
+        guarding = guard.set(lambda: epoch is None or self.epoch_of(key) == epoch)
         try:
+            try:
+                await self._servers.ready()
+                if epoch is not None and self.epoch_of(key) != epoch:
+                    raise AnotherServerError
+            except BaseException:
+                if asyncio.iscoroutine(command):
+                    command.close()
+                raise
             return await command
-        except _AWAY as error:
-            raise BusUnavailable(
-                f"the bus at {redact(self.url)} does not answer: {redact(str(error))}; "
-                "is Redis or Valkey running there?"
-            ) from error
-        except InvalidResponse as error:
-            # A proxy's excuse, while the server behind it restarts; or a wrong port.
-            raise BusUnavailable(
-                f"what answers at {redact(self.url)} is neither Redis nor Valkey: {error}"
-            ) from error
-        except ResponseError as error:
-            # MASTERDOWN, READONLY, OOM, CLUSTERDOWN: the server lives but cannot serve now.
-            raise BusUnavailable(f"the bus at {redact(self.url)} refuses: {error}") from error
+        except PASSING as error:
+            if isinstance(error, ReadOnlyError):
+                await self._servers.forget()
+            raise explain(self.url, error) from error
+        finally:
+            guard.reset(guarding)
+            self.epoch_of(key)  # who serves it now is seen now: it may be somebody else soon
 
     async def publish(
         self, key: str, message: Message, *, maxlen: int, payload: bytes | None = None
@@ -112,7 +92,7 @@ class RedisBus(Bus):
         if payload is not None:
             fields[PAYLOAD] = payload
         entry_id = await self.call(
-            self._client.xadd(key, fields, maxlen=maxlen, approximate=maxlen > 256)
+            self._client.xadd(key, fields, maxlen=maxlen, approximate=maxlen > 256), key
         )
         return _text(entry_id)
 
@@ -123,30 +103,30 @@ class RedisBus(Bus):
     async def last(self, key: str) -> Entry | None:
         # Junk at the end is rare, and each entry may carry a picture: ask for one first.
         for count in (1, 16):
-            for raw in await self.call(self._client.xrevrange(key, count=count)) or []:
+            for raw in await self.call(self._client.xrevrange(key, count=count), key) or []:
                 if (entry := _entry(key, raw)) is not None:
                     return entry
         return None
 
     async def entry(self, key: str, entry_id: str) -> Entry | None:
-        found = await self.call(self._client.xrange(key, entry_id, entry_id, count=1))
+        found = await self.call(self._client.xrange(key, entry_id, entry_id, count=1), key)
         return _entry(key, found[0]) if found else None
 
     async def length(self, key: str) -> int:
-        return int(await self.call(self._client.xlen(key)))
+        return int(await self.call(self._client.xlen(key), key))
 
     async def put(
         self, key: str, message: Message, *, ttl_s: float | None = None, absent: bool = False
     ) -> None:
         ttl_ms = None if ttl_s is None else max(1, round(ttl_s * 1000))
-        await self.call(self._client.set(key, encode(message), px=ttl_ms, nx=absent))
+        await self.call(self._client.set(key, encode(message), px=ttl_ms, nx=absent), key)
 
     async def get(self, key: str) -> Message | None:
-        data: Any = await self.call(self._client.get(key))
+        data: Any = await self.call(self._client.get(key), key)
         return None if data is None else decode_value(key, data)
 
     async def ttl_s(self, key: str) -> float | None:
-        left_ms = int(await self.call(self._client.pttl(key)))
+        left_ms = int(await self.call(self._client.pttl(key), key))
         return left_ms / 1000 if left_ms >= 0 else None
 
     def lease(self, key: str, *, ttl_s: float) -> Lease:
@@ -154,26 +134,37 @@ class RedisBus(Bus):
 
     async def term(self, lease_key: str) -> int:
         # redis-py types hashes for both of its clients at once.
-        found: Any = await self.call(self._client.hget(term_key(lease_key), "term"))
+        found: Any = await self.call(self._client.hget(term_key(lease_key), "term"), lease_key)
         return int(found or 0)
 
     async def beat(self, key: str, member: str, *, ttl_s: float) -> int:
         ttl_ms = max(1, round(ttl_s * 1000))
-        return int(await self.call(self._client.eval(_BEAT, 1, key, member, ttl_ms)))
+        return int(await self.call(self._client.eval(_BEAT, 1, key, member, ttl_ms), key))
 
     async def leave(self, key: str, member: str) -> None:
-        await self.call(self._client.zrem(key, member))
+        await self.call(self._client.zrem(key, member), key)
 
     async def ping(self) -> None:
         await self.call(self._client.ping())
 
-    async def memory_bytes(self) -> int:
-        info = await self.call(self._client.info("memory"))
-        return int(info["used_memory"])
+    async def memory_bytes(self) -> int | None:
+        infos = await self.memory()
+        return None if infos is None else sum(int(info["used_memory"]) for info in infos)
+
+    async def memory(self) -> list[dict[str, Any]] | None:
+        """Return what INFO says about the memory of each server that holds data.
+
+        None where the user of the bus may not ask. Raises BusUnavailable.
+        """
+        try:
+            return await self.call(self._servers.info("memory"))
+        except BusUnavailable as error:
+            if isinstance(error.__cause__, NoPermissionError):
+                return None
+            raise
 
     async def close(self) -> None:
-        with contextlib.suppress(RedisError, OSError):
-            await self._client.aclose()
+        await self._servers.close()
 
 
 class _RedisReader(Reader):
@@ -183,7 +174,8 @@ class _RedisReader(Reader):
 
     async def read(self, *, count: int = 64, block_s: float = 1.0) -> list[Entry]:
         found = await self._bus.call(
-            self._client.xread({self._key: self.position}, count=count, block=block_ms(block_s))
+            self._client.xread({self._key: self.position}, count=count, block=block_ms(block_s)),
+            self._key,
         )
         entries = []
         for raw in _stream_entries(found):
@@ -195,11 +187,12 @@ class _RedisReader(Reader):
     async def newest(self, *, block_s: float = 1.0) -> Entry | None:
         # What is there is fetched once; where nothing is, the next one to come is the newest.
         found = await self._bus.call(
-            self._client.xrevrange(self._key, min=f"({self.position}", count=1)
+            self._client.xrevrange(self._key, min=f"({self.position}", count=1), self._key
         )
         if not found:
             arrived = await self._bus.call(
-                self._client.xread({self._key: self.position}, count=1, block=block_ms(block_s))
+                self._client.xread({self._key: self.position}, count=1, block=block_ms(block_s)),
+                self._key,
             )
             found = _stream_entries(arrived)
         if not found:

@@ -18,6 +18,7 @@ from posewire.shared.settings.integrations import (
     MqttSettings,
     WebhookSettings,
 )
+from posewire.shared.settings.retention import CameraRetention, RetentionSettings
 from posewire.shared.settings.root import DEFAULT_FILE, Settings, load_settings
 from posewire.shared.settings.tracker import TrackerSettings
 
@@ -26,6 +27,7 @@ __all__ = [
     "ApiSettings",
     "Areas",
     "BusSettings",
+    "CameraRetention",
     "CameraSettings",
     "CaptureSettings",
     "DatabaseSettings",
@@ -39,6 +41,7 @@ __all__ = [
     "MqttSettings",
     "Precision",
     "Preset",
+    "RetentionSettings",
     "Settings",
     "SourceSettings",
     "TelemetrySettings",

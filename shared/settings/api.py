@@ -25,9 +25,6 @@ class ApiSettings(Section):
         description="Keep a small picture of the person at each event, in the database. Mind the "
         "privacy of those who are seen.",
     )
-    snapshot_days: float = Field(
-        30.0, gt=0, le=3650, description="Pictures of events are removed after so many days."
-    )
     allowed_hosts: tuple[str, ...] = Field(
         (),
         max_length=64,

@@ -5,18 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from posewire.shared.bus.address import parse
 from posewire.shared.settings._base import Section
 from posewire.shared.settings._secrets import with_password
 
 
 class BusSettings(Section):
-    """The message bus: Redis >= 6.2 or Valkey."""
+    """The message bus: Redis >= 6.2 or Valkey; one server, a cluster, or found by Sentinels."""
 
     url: str | None = Field(
         None,
-        description="redis://, rediss:// or unix:// URL. Without one, demo and up start a server.",
+        description="redis://host, redis+cluster://host1,host2 or "
+        "redis+sentinel://host1,host2/service, each also as rediss for TLS; or unix:///path. "
+        "Without one, demo and up start a server.",
         examples=["redis://localhost:6379/0"],
     )
     frames_maxlen: int = Field(
@@ -44,6 +47,13 @@ class BusSettings(Section):
         "but a worker that stalls for longer loses its cameras.",
     )
 
+    @field_validator("url")
+    @classmethod
+    def _url_is_understood(cls, url: str | None) -> str | None:
+        if url is not None:
+            parse(url)
+        return url
+
     @model_validator(mode="after")
     def _window_fits(self) -> BusSettings:
         if self.lossless_window >= self.frames_maxlen:
@@ -69,6 +79,12 @@ class DatabaseSettings(Section):
     )
     pool_size: int = Field(4, ge=1, le=64, description="Connections a service may hold.")
     timeout_s: float = Field(5.0, ge=0.5, le=60, description="Longest wait for one statement.")
+
+    migrate: bool = Field(
+        True,
+        description="Let the tracker make the schema and bring it up to date. Off, services wait "
+        "until somebody has run 'posewire db upgrade'.",
+    )
 
     @model_validator(mode="before")
     @classmethod

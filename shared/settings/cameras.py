@@ -9,6 +9,7 @@ from pydantic import Field, StringConstraints
 from posewire.shared.messages import Policy
 from posewire.shared.settings._base import Section
 from posewire.shared.settings.areas import Areas
+from posewire.shared.settings.retention import CameraRetention
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 """Small letters, digits, - and _: it becomes part of keys, URLs and metrics."""
@@ -54,6 +55,10 @@ class CameraSettings(Areas):
         "frame exactly once, in order; capture waits (files).",
     )
     enabled: bool = Field(True, description="Whether capture plays this camera.")
+    retention: CameraRetention = Field(
+        default_factory=CameraRetention,
+        description="How long what this camera saw is kept, where that differs from [retention].",
+    )
 
     def areas(self) -> Areas:
         """Return the zones, lines and masks alone."""

@@ -27,6 +27,7 @@ from posewire.shared.settings.bus import BusSettings, DatabaseSettings
 from posewire.shared.settings.cameras import CameraSettings, CaptureSettings, Name, SourceSettings
 from posewire.shared.settings.inference import InferenceSettings
 from posewire.shared.settings.integrations import IntegrationsSettings
+from posewire.shared.settings.retention import RetentionSettings
 from posewire.shared.settings.tracker import TrackerSettings
 
 if sys.version_info >= (3, 11):
@@ -74,6 +75,7 @@ class Settings(BaseSettings):
     api: ApiSettings = ApiSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     integrations: IntegrationsSettings = IntegrationsSettings()
+    retention: RetentionSettings = RetentionSettings()
     data_dir: Path = Field(
         default_factory=lambda: Path(platformdirs.user_data_dir("posewire", appauthor=False)),
         description="Where the embedded servers keep their data.",
@@ -187,7 +189,8 @@ def _explain(error: ValidationError, path: Path | None) -> str:
             lines.append(f"unknown key {where}{_hint(str(problem['loc'][-1]), siblings)}")
         else:
             got = problem.get("input")
-            secret = problem["loc"][-1:] == ("secret",)
+            # A URL that cannot be read may hold its password anywhere.
+            secret = problem["loc"][-1:] == ("secret",) or problem["loc"] == ("bus", "url")
             hidden = secret or isinstance(got, (dict, BaseModel))
             shown = "" if hidden else f" (got {redact(repr(got))})"
             lines.append(f"{where + ': ' if where else ''}{problem['msg']}{shown}")

@@ -63,8 +63,9 @@ class TrackerSettings(Section):
         5.0, ge=0, le=100, description="One-Euro: higher lags less in fast motion."
     )
     commit_every_s: float = Field(
-        0.25,
+        1.0,
         ge=0.01,
         le=10,
-        description="Longest time between two commits of tracker state to the database.",
+        description="Longest time between two commits of tracker state to the database. Events are "
+        "committed at once. Raise it to spare the disk; after a crash so much is followed again.",
     )

@@ -35,8 +35,9 @@ COLUMNS = ["frame", "t", "kind", "reason", "visit", "track", "people"]
 class System:
     """Valkey, Postgres and the four services, playing one file once, lossless.
 
-    ``cameras``: other sources and cameras, as TOML; {video} stands for the file. ``urls``: where
-    the services find bus and database, where that is not at the servers themselves.
+    ``cameras``: other sources and cameras, as TOML; {video} stands for the file. ``bus_url``: a bus
+    that is the test's own, in place of a Valkey, or, with ``valkey``, the way to that one.
+    ``database_url``: the way to the Postgres.
     """
 
     def __init__(
@@ -49,26 +50,28 @@ class System:
         port: int = 0,
         cameras: str = "",
         valkey: EmbeddedValkey | None = None,
-        urls: tuple[str, str] | None = None,
+        bus_url: str | None = None,
+        database_url: str | None = None,
     ) -> None:
         self.folder = folder
         self.valkey = valkey or EmbeddedValkey(folder / "valkey")
         self.postgres = EmbeddedPostgres(folder / "postgres")
         self._environment = os.environ | environment
+        self._own_bus = bus_url is not None and valkey is None
         self._up: subprocess.Popen[bytes] | None = None
         self._config = folder / "posewire.toml"
-        bus_url, database_url = urls or (self.valkey.url, self.postgres.url)
         self._config.write_text(
             f"data_dir = {json.dumps(str(folder / 'data'))}\n"
-            f"[bus]\nurl = {json.dumps(bus_url)}\nlossless_window = {window}\n"
-            f"[database]\nurl = {json.dumps(database_url)}\n"
+            f"[bus]\nurl = {json.dumps(bus_url or self.valkey.url)}\nlossless_window = {window}\n"
+            f"[database]\nurl = {json.dumps(database_url or self.postgres.url)}\n"
             f"[api]\nport = {port}\nsnapshots = true\n"
             + (cameras or _ONE_CAMERA).replace("{video}", str(video))
         )
 
     async def start(self) -> None:
         """Start the servers, then the services."""
-        await self.valkey.start()
+        if not self._own_bus:
+            await self.valkey.start()
         await self.postgres.start()
         self.start_services()
 
@@ -139,24 +142,34 @@ class System:
         assert process is not None, f"{name} does not run"
         process.kill()
 
-    async def committed(self) -> tuple[int, bool]:
-        """Return the last committed frame, -1 for none, and whether the session's end is, too."""
+    async def committed(self, camera: str | None = None) -> tuple[int, bool]:
+        """Return the last committed frame, -1 for none, and whether the session's end is, too.
+
+        ``camera``: which, where there are several.
+        """
         try:
             connection = await asyncpg.connect(self.postgres.url)
         except (OSError, asyncpg.PostgresError):
             return -1, False
         try:
-            row = await connection.fetchrow("SELECT seq, ended FROM checkpoint")
+            row = await connection.fetchrow(
+                "SELECT seq, ended FROM checkpoint WHERE camera = coalesce($1, camera)", camera
+            )
             return (row["seq"], row["ended"]) if row else (-1, False)
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
             return -1, False
         finally:
             await connection.close()
 
-    async def until(self, condition: Callable[[int, bool], bool], timeout: float = 120) -> None:
+    async def until(
+        self,
+        condition: Callable[[int, bool], bool],
+        timeout: float = 120,
+        camera: str | None = None,
+    ) -> None:
         """Wait until ``condition`` holds for what ``committed`` returns."""
         deadline = time.monotonic() + timeout
-        while not condition(*(state := await self.committed())):
+        while not condition(*(state := await self.committed(camera))):
             if time.monotonic() > deadline:
                 pytest.fail(f"committed {state} after {timeout} s; {self.logs()}")
             await asyncio.sleep(0.1)
@@ -166,13 +179,15 @@ class System:
         files = sorted(self.folder.rglob("*.log"))
         return "\n".join(f"--- {f.name}\n{f.read_text(errors='replace')[-3000:]}" for f in files)
 
-    async def rows(self) -> list[dict[str, str]]:
+    async def rows(self, camera: str | None = None) -> list[dict[str, str]]:
         """Return the events in Postgres as strings, in the columns of events.csv."""
         connection = await asyncpg.connect(self.postgres.url)
         try:
             found = await connection.fetch(
                 "SELECT seq AS frame, t, kind, coalesce(reason, '') AS reason, "
-                "visit_number AS visit, track, people FROM event ORDER BY ord"
+                "visit_number AS visit, track, people FROM event "
+                "WHERE camera = coalesce($1, camera) ORDER BY ord",
+                camera,
             )
         finally:
             await connection.close()

@@ -219,10 +219,8 @@ async def test_the_rows_are_those_of_a_quiet_run(
         await database.start()
         system = System(
             folder, film, models_environment | clock.environment, window=6, cameras=_LOSSLESS,
-            valkey=valkey, urls=(
-                f"redis://127.0.0.1:{bus.port}",
-                f"postgresql://posewire@127.0.0.1:{database.port}/posewire",
-            ),
+            valkey=valkey, bus_url=f"redis://127.0.0.1:{bus.port}",
+            database_url=f"postgresql://posewire@127.0.0.1:{database.port}/posewire",
         )  # fmt: skip
         chaos = Chaos(system, clock, bus, database, disk=disk)
         try:

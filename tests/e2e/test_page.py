@@ -16,6 +16,7 @@ import pytest
 
 from posewire.api import service
 from posewire.shared.bus import keys
+from posewire.shared.database import migrate
 from posewire.shared.messages import (
     CameraState,
     Control,
@@ -26,7 +27,7 @@ from posewire.shared.messages import (
     TrackedPerson,
     TrackUpdate,
 )
-from posewire.shared.settings import Settings
+from posewire.shared.settings import DatabaseSettings, Settings
 from tests.memory_bus import MemoryBus
 
 if TYPE_CHECKING:
@@ -279,9 +280,8 @@ async def test_events_appear_and_their_database_may_be_away(
         await page.goto(f"http://127.0.0.1:{port}/")
         await text(page, "#link", "Live")
         await text(page, "#events-notice", "no database is configured")
+    await migrate(DatabaseSettings(url=postgres_url))
     connection = await asyncpg.connect(postgres_url)
-    migrate = pytest.importorskip("posewire.tracker.store.migrate").migrate
-    await migrate(connection)
     async with gateway(player, port, postgres_url):
         await page.reload()
         await text(page, "#events-empty", "Nobody")
@@ -317,9 +317,7 @@ VIEWS = ("live", "cameras", "events", "insights", "zones", "health")
 async def test_nothing_sticks_out(
     player: Player, page: Page, port: int, width: int, postgres_url: str
 ) -> None:
-    connection = await asyncpg.connect(postgres_url)
-    await pytest.importorskip("posewire.tracker.store.migrate").migrate(connection)
-    await connection.close()
+    await migrate(DatabaseSettings(url=postgres_url))
     async with gateway(player, port, postgres_url):
         await page.set_viewport_size({"width": width, "height": 900})
         for view in VIEWS:
@@ -420,9 +418,7 @@ async def test_serious_accessibility_problems_there_are_none(
     player: Player, page: Page, port: int, postgres_url: str
 ) -> None:
     axe = pytest.importorskip("axe_playwright_python.async_playwright").Axe()
-    connection = await asyncpg.connect(postgres_url)
-    await pytest.importorskip("posewire.tracker.store.migrate").migrate(connection)
-    await connection.close()
+    await migrate(DatabaseSettings(url=postgres_url))
     async with gateway(player, port, postgres_url):
         for scheme in ("light", "dark"):
             await page.emulate_media(color_scheme=scheme)

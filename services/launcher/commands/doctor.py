@@ -33,7 +33,7 @@ def doctor(config: Path | None, *, as_json: bool) -> bool:
         *_devices(settings),
         *asyncio.run(_models(settings)),
         *checks.cameras(settings),
-        asyncio.run(_bus(settings)),
+        asyncio.run(bus_check(settings)),
         asyncio.run(_database(settings)),
         *checks.integrations(settings),
         checks.disk(settings),
@@ -112,20 +112,33 @@ async def _models(settings: Settings) -> list[Check]:
     ]
 
 
-async def _bus(settings: Settings) -> Check:
+async def bus_check(settings: Settings) -> Check:
+    """The bus: whether it answers, and keeps what it is given."""
     if settings.bus.url is None:
         try:
             return Check("Redis", True, f"embedded: {EmbeddedValkey.binary()}")
         except EmbeddedServerError as error:
             return Check("Redis", False, str(error))
-    bus = RedisBus(settings.bus.url)
+    bus, url = RedisBus(settings.bus.url), redact(settings.bus.url)
     try:
         await bus.ping()
+        memory = await bus.memory()
     except BusUnavailable as error:
         return Check("Redis", False, str(error))
     finally:
         await bus.close()
-    return Check("Redis", True, redact(settings.bus.url))
+    if memory is None:
+        unseen = "its user may not ask for its eviction policy, which has to be noeviction (INFO)"
+        return Check("Redis", True, f"{url}; {unseen}")
+    for info in memory:
+        policy = str(info.get("maxmemory_policy", "noeviction"))
+        if policy != "noeviction" and int(info.get("maxmemory", 0)) > 0:
+            return Check(
+                "Redis", False,
+                f"{url} evicts by {policy} when it is full: leases vanish, and two workers take "
+                "one camera; set maxmemory-policy noeviction, or give Posewire a server of its own",
+            )  # fmt: skip
+    return Check("Redis", True, url)
 
 
 async def _database(settings: Settings) -> Check:
@@ -134,13 +147,17 @@ async def _database(settings: Settings) -> Check:
             return Check("Postgres", True, f"embedded: {EmbeddedPostgres.binaries() / 'postgres'}")
         except EmbeddedServerError as error:
             return Check("Postgres", False, str(error))
-    from posewire.tracker.store import Store
+    from posewire.shared.database import inspect
 
-    store = Store(settings.database)
     try:
-        await store.checkpoint("doctor")
+        schema = await inspect(settings.database)
+        schema.require()
     except PosewireError as error:
         return Check("Postgres", False, str(error))
-    finally:
-        await store.close()
-    return Check("Postgres", True, redact(settings.database.url))
+    text = f"{redact(settings.database.url)}, schema {schema.version}"
+    if not schema.pending:
+        return Check("Postgres", True, text)
+    text += f" of {schema.newest}: "
+    if settings.database.migrate:
+        return Check("Postgres", True, text + "the tracker brings it up to date when it starts")
+    return Check("Postgres", False, text + "run 'posewire db upgrade'")

@@ -12,13 +12,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, TextIO
 
-import asyncpg
-
 from posewire.launcher import runtime
 from posewire.launcher.options import settings_for
 from posewire.launcher.writers import event_columns
-from posewire.shared.errors import ConfigError, StoreError, StoreUnavailable
-from posewire.shared.redact import redact
+from posewire.shared.database import connect
+from posewire.shared.errors import ConfigError
+from posewire.shared.settings import DatabaseSettings
 
 _FORMATS = ("csv", "ndjson", "json")
 _COLUMNS = (
@@ -44,11 +43,14 @@ def export(
     format_: str,
     output: Path | None,
 ) -> None:
-    """Write events to ``output`` or standard output. Raises ConfigError, StoreError."""
+    """Write events to ``output`` or standard output.
+
+    Raises ConfigError, StoreError, StoreUnavailable.
+    """
     if format_ not in _FORMATS:
         raise ConfigError(f"unknown format {format_!r}; there are {', '.join(_FORMATS)}")
-    url = runtime.database_url(settings_for(config, {}, data_dir=data_dir))
-    rows = asyncio.run(_select(url, wanted))
+    database = runtime.database(settings_for(config, {}, data_dir=data_dir))
+    rows = asyncio.run(_select(database, wanted))
     if output is None:
         _write(rows, format_, sys.stdout)
         return
@@ -62,26 +64,42 @@ def export(
 def tail(
     config: Path | None, data_dir: Path | None, camera: str | None, lines: int, *, follow: bool
 ) -> None:
-    """Print the last events, then new ones as they come. Raises StoreError."""
-    url = runtime.database_url(settings_for(config, {}, data_dir=data_dir))
-    asyncio.run(_tail(url, Filter(camera=camera), lines, follow=follow))
+    """Print the last events, then new ones as they come. Raises StoreError, StoreUnavailable."""
+    database = runtime.database(settings_for(config, {}, data_dir=data_dir))
+    asyncio.run(_tail(database, camera, lines, follow=follow))
 
 
-async def _tail(url: str, wanted: Filter, lines: int, *, follow: bool) -> None:
-    rows = await _select(url, wanted)
-    newest = rows[-1]["ord"] if rows else 0
-    for row in rows[len(rows) - lines :] if lines else []:
+async def _tail(
+    database: DatabaseSettings, camera: str | None, lines: int, *, follow: bool
+) -> None:
+    rows = await _fetch(database, *_newest(camera, lines)) if lines else []
+    for row in rows:
         sys.stdout.write(_line(row))
+    if rows:
+        newest = rows[-1]["ord"]
+    elif follow:
+        (last,) = await _fetch(database, "SELECT coalesce(max(ord), 0) AS ord FROM event")
+        newest = last["ord"]
     while follow:
         sys.stdout.flush()
         await asyncio.sleep(1.0)
-        rows = await _select(url, wanted, after=newest)
+        rows = await _select(database, Filter(camera=camera), after=newest)
         for row in rows:
             sys.stdout.write(_line(row))
         newest = rows[-1]["ord"] if rows else newest
 
 
-async def _select(url: str, wanted: Filter, *, after: int = 0) -> list[dict[str, Any]]:
+def _newest(camera: str | None, lines: int) -> tuple[Any, ...]:
+    """Return the question for the last ``lines`` events, which an index answers."""
+    where = "" if camera is None else "WHERE camera = $2"
+    last = f"SELECT {_COLUMNS} FROM event {where} ORDER BY ord DESC LIMIT $1"  # noqa: S608 -- our own words
+    values = (lines,) if camera is None else (lines, camera)
+    return f"SELECT * FROM ({last}) AS newest ORDER BY ord", *values  # noqa: S608
+
+
+async def _select(
+    database: DatabaseSettings, wanted: Filter, *, after: int = 0
+) -> list[dict[str, Any]]:
     conditions, values = ["ord > $1"], [after]
     arguments: list[Any] = list(values)
     for column, operator, value in (
@@ -94,18 +112,15 @@ async def _select(url: str, wanted: Filter, *, after: int = 0) -> list[dict[str,
             arguments.append(value)
             conditions.append(f"{column} {operator} ${len(arguments)}")
     query = f"SELECT {_COLUMNS} FROM event WHERE {' AND '.join(conditions)} ORDER BY ord"  # noqa: S608 -- only our own words
-    try:
-        connection = await asyncpg.connect(url, timeout=5)
-    except (OSError, asyncpg.PostgresError, asyncio.TimeoutError) as error:
-        raise StoreUnavailable(
-            f"the database at {redact(url)} does not answer: {redact(str(error))}"
-        ) from None
-    try:
-        return [dict(row) for row in await connection.fetch(query, *arguments)]
-    except asyncpg.UndefinedTableError:
-        raise StoreError("the database has no events yet: no tracker has run on it") from None
-    finally:
-        await connection.close()
+    return await _fetch(database, query, *arguments)
+
+
+async def _fetch(database: DatabaseSettings, query: str, *values: Any) -> list[dict[str, Any]]:
+    async with (
+        connect(database, "events", statement_s=None) as connection,
+        connection.transaction(readonly=True),
+    ):
+        return [dict(row) for row in await connection.fetch(query, *values)]
 
 
 def _time(text: str | None) -> datetime | None:

@@ -2,39 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
 import asyncpg
 from pydantic import ValidationError
 
-from posewire.shared.errors import LeaseLost, StoreError, StoreUnavailable
+from posewire.shared.database import Pool, Verdict, ensure, verdict
+from posewire.shared.database.errors import ERRORS
+from posewire.shared.errors import LeaseLost, StoreError
 from posewire.shared.messages import Event, FrameHeader, SessionEnd
-from posewire.shared.redact import redact
 from posewire.shared.settings import Areas, DatabaseSettings
-from posewire.tracker.store.migrate import migrate
+from posewire.shared.worker import note_failure
 from posewire.tracker.store.outbox import enqueue
 from posewire.tracker.tracking import visit_id
-
-_AWAY = (
-    OSError,
-    asyncio.TimeoutError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.QueryCanceledError,
-    asyncpg.DiskFullError,
-    asyncpg.OutOfMemoryError,
-    asyncpg.ReadOnlySQLTransactionError,
-    asyncpg.InvalidCatalogNameError,  # a server that has just started may not have made it yet
-)
-"""Conditions that pass: the tracker waits and tries again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +50,20 @@ class Rows:
     ends: list[SessionEnd] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
 
+    def __add__(self, later: Rows) -> Rows:
+        return Rows(
+            self.sessions + later.sessions, self.ends + later.ends, self.events + later.events
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self.sessions or self.ends or self.events)
+
+    def each(self) -> Iterator[Rows]:
+        """Yield the rows one by one, in an order in which they may be stored."""
+        yield from (Rows(sessions=[header]) for header in self.sessions)
+        yield from (Rows(events=[event]) for event in self.events)
+        yield from (Rows(ends=[end]) for end in self.ends)
+
 
 class Store:
     """The tracker's side of the database. Reconnects by itself; callers retry StoreUnavailable."""
@@ -75,26 +72,24 @@ class Store:
         self, settings: DatabaseSettings, queues: Callable[[Event], Sequence[str]] | None = None
     ) -> None:
         """``queues``: names the outbox queues that an event belongs into; none by default."""
-        if settings.url is None:
-            raise StoreError("database.url is not set: the tracker needs a Postgres")
-        self._url = settings.url
-        self._timeout_s = settings.timeout_s
-        self._size = settings.pool_size
+        self._pool = Pool(settings, "tracker", prepare=lambda: ensure(settings))
         self._queues = queues
-        self._pool: asyncpg.Pool | None = None
-        self._opening = asyncio.Lock()
 
     async def open(self) -> None:
-        """Connect, and bring the database to the schema of this program, ahead of other calls.
+        """Connect, and see to it that the schema is this program's, ahead of other calls.
 
         Raises StoreUnavailable, and StoreError where the database is of a newer program.
         """
-        async with self._connection():
+        async with self.transaction():
             pass
+
+    def transaction(self) -> AbstractAsyncContextManager[asyncpg.Connection]:
+        """Return a transaction on one of the store's connections: see ``Pool.transaction``."""
+        return self._pool.transaction()
 
     async def checkpoint(self, camera: str) -> Checkpoint | None:
         """Return the camera's checkpoint, None where there is none yet."""
-        async with self._connection() as connection:
+        async with self.transaction() as connection:
             row = await connection.fetchrow(
                 "SELECT camera, session, seq, position, state, version, ended "
                 "FROM checkpoint WHERE camera = $1",
@@ -107,7 +102,7 @@ class Store:
 
         Raises StoreError where they are of a newer program.
         """
-        async with self._connection() as connection:
+        async with self.transaction() as connection:
             row = await connection.fetchrow(
                 "SELECT version, areas FROM areas WHERE camera = $1", camera
             )
@@ -119,26 +114,56 @@ class Store:
             raise StoreError(f"the areas of camera {camera} cannot be read: {error}") from None
         return Drawn(row["version"], areas)
 
-    async def commit(self, rows: Rows, checkpoint: Checkpoint) -> None:
+    async def commit(self, rows: Rows, checkpoint: Checkpoint, *, on_disk: bool = True) -> None:
         """Store rows and checkpoint in one transaction.
 
         ``checkpoint.version`` is one more than that of the checkpoint this one follows. Rows that
-        are there already stay as they are.
+        are there already stay as they are; a row that the database will never take is counted,
+        logged and passed over, and the others are stored. ``on_disk``: return after the disk has
+        it; otherwise a crash of the server may take the last commits back, up to the same moment
+        for all cameras.
 
         Raises LeaseLost where another tracker has committed in between, StoreUnavailable where
         the database went away; then it is unknown whether the commit took place: read the
         checkpoint to find out.
         """
-        async with self._connection() as connection, connection.transaction():
+        async with self.transaction() as connection:
+            if not on_disk:
+                await connection.execute("SET LOCAL synchronous_commit = off")
             await self._advance(connection, checkpoint)
-            queued = [
-                (queue, event.id)
-                for event in rows.events
-                for queue in (self._queues(event) if self._queues else ())
-            ]
-            known = await _known(connection, rows.events) if queued else set()
-            await _insert(connection, rows)
-            await enqueue(connection, queued, known)
+            if rows:
+                await self._add_acceptable(checkpoint.camera, connection, rows)
+
+    async def _add_acceptable(
+        self, camera: str, connection: asyncpg.Connection, rows: Rows
+    ) -> None:
+        if await self._added(connection, rows) is None:
+            return
+        for row in rows.each():
+            refusal = await self._added(connection, row)
+            if refusal is not None:
+                note_failure(camera, "tracker.row_refused", refusal, row=str(row)[:500])
+
+    async def _added(self, connection: asyncpg.Connection, rows: Rows) -> Exception | None:
+        """Add all rows, or none; return why they will never be taken, None where they were."""
+        try:
+            async with connection.transaction():
+                await self._add(connection, rows)
+        except ERRORS as error:
+            if verdict(error) is not Verdict.REFUSE:
+                raise
+            return error
+        return None
+
+    async def _add(self, connection: asyncpg.Connection, rows: Rows) -> None:
+        queued = [
+            (queue, event.id)
+            for event in rows.events
+            for queue in (self._queues(event) if self._queues else ())
+        ]
+        known = await _known(connection, rows.events) if queued else set()
+        await _insert(connection, rows)
+        await enqueue(connection, queued, known)
 
     async def _advance(self, connection: asyncpg.Connection, new: Checkpoint) -> None:
         values = (new.camera, new.session, new.seq, new.position, new.state, new.version, new.ended)
@@ -151,48 +176,14 @@ class Store:
             *values,
         )
         if row is None:
-            raise LeaseLost(f"another tracker has committed camera {new.camera} in between")
-
-    @contextlib.asynccontextmanager
-    async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
-        try:
-            pool = await self._open()
-            async with pool.acquire(timeout=self._timeout_s) as connection:
-                yield connection  # type: ignore[misc]  # a proxy of the connection
-        except _AWAY as error:
-            reason = redact(str(error)) or type(error).__name__
-            raise StoreUnavailable(
-                f"the database at {redact(self._url)} does not answer: {reason}"
-            ) from error
-        except asyncpg.PostgresError as error:
-            raise StoreError(
-                f"the database at {redact(self._url)} refuses: {redact(str(error))}"
-            ) from error
-
-    async def _open(self) -> asyncpg.Pool:
-        async with self._opening:
-            if self._pool is None:
-                pool = await asyncpg.create_pool(
-                    self._url,
-                    min_size=1,
-                    max_size=self._size,
-                    timeout=self._timeout_s,
-                    command_timeout=self._timeout_s,
-                )
-                try:
-                    async with pool.acquire() as connection:
-                        await migrate(connection)  # type: ignore[arg-type]
-                except BaseException:
-                    pool.terminate()
-                    raise
-                self._pool = pool
-            return self._pool
+            raise LeaseLost(
+                f"the checkpoint of camera {new.camera} is not the one that this follows: another "
+                "tracker has committed in between, or the server has lost its last commits"
+            )
 
     async def close(self) -> None:
         """Close all connections, at once."""
-        if self._pool is not None:
-            self._pool.terminate()
-            self._pool = None
+        await self._pool.close()
 
 
 async def _known(connection: asyncpg.Connection, events: Sequence[Event]) -> set[str]:

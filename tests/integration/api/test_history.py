@@ -17,7 +17,8 @@ import pytest
 
 from posewire.api.app import create_app
 from posewire.launcher.embedded import EmbeddedPostgres
-from posewire.tracker.store.migrate import migrate
+from posewire.shared.database import migrate
+from posewire.shared.settings import DatabaseSettings
 from tests.integration.api.conftest import kill, settings
 from tests.memory_bus import MemoryBus
 
@@ -72,8 +73,8 @@ class Rows:
 
 @pytest.fixture
 async def rows(postgres_url: str) -> AsyncIterator[Rows]:
+    await migrate(DatabaseSettings(url=postgres_url))
     connection = await asyncpg.connect(postgres_url)
-    await migrate(connection)
     rows = Rows(connection)
     await rows.session("s1")
     yield rows
@@ -304,9 +305,7 @@ async def test_postgres_away_at_the_start_killed_and_back(tmp_path: Path) -> Non
         try:
             for _ in range(2):
                 await postgres.start()
-                connection = await asyncpg.connect(postgres.url)
-                await migrate(connection)
-                await connection.close()
+                await migrate(DatabaseSettings(url=postgres.url))
                 assert (await client.get("/api/v1/events")).status_code == 200
                 await kill(postgres)
                 response = await client.get("/api/v1/events")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime, timezone
 
 import cv2
 import httpx
@@ -59,17 +58,4 @@ async def test_a_picture_is_kept_with_its_event(
     missing = await client.get(f"/api/v1/events/{visit}/snapshot.jpg")
     assert missing.status_code == 404
     assert "api.snapshots" in missing.json()["detail"]
-
-    # What is older than its days goes.
-    await rows.connection.execute(
-        "UPDATE snapshot SET kept_at = $1", datetime(2020, 1, 1, tzinfo=timezone.utc)
-    )
-    task = asyncio.create_task(snapshots.keep(configured, camera.bus, database))
-    for _ in range(100):
-        if not await rows.connection.fetchval("SELECT count(*) FROM snapshot"):
-            break
-        await asyncio.sleep(0.05)
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    assert await rows.connection.fetchval("SELECT count(*) FROM snapshot") == 0
     await database.close()

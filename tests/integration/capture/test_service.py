@@ -70,7 +70,7 @@ class Watcher:
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
-        self._epoch = bus.epoch
+        self._epoch = bus.epoch_of(keys.frames(CAMERA))
         self._reader = bus.reader(keys.frames(CAMERA))
         self.found: list[Message] = []
         self.jpegs: dict[tuple[str, int], bytes] = {}
@@ -82,8 +82,8 @@ class Watcher:
         except BusUnavailable:
             await asyncio.sleep(0.05)
             return []
-        if self._bus.epoch != self._epoch:
-            self._epoch = self._bus.epoch
+        if self._bus.epoch_of(keys.frames(CAMERA)) != self._epoch:
+            self._epoch = self._bus.epoch_of(keys.frames(CAMERA))
             self._reader = self._bus.reader(keys.frames(CAMERA), START)
             return []
         for entry in entries:

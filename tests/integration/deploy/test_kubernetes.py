@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from base64 import b64decode
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,18 +15,19 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from posewire.shared.bus.address import parse
 from posewire.shared.settings import load_settings
 from tests.conftest import ROOT
 
 FOLDER = ROOT / "deploy" / "k8s"
-OVERLAYS = ("external", "operators")
+OVERLAYS = ("external", "operators", "cluster")
 VERSIONS = ("1.30", "1.37")
 CUSTOM = {
     "ScaledObject": "@kubernetes-models/keda/keda.sh/v1alpha1/ScaledObject",
     "PodMonitor": "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1",
     "PrometheusRule": "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1",
 }
-UNCHECKED = {"Cluster", "Redis"}
+UNCHECKED = {"Cluster", "Redis", "RedisCluster"}
 """CloudNativePG's and the Redis operator's: no package brings their schemas."""
 Manifests = list[dict[str, Any]]
 
@@ -143,7 +145,7 @@ def test_the_program_takes_the_settings(
     """Every variable is a setting, and the probes' ports are those it listens on."""
     manifests = build(overlay)
     ports = {"capture": 9101, "inference": 9102, "tracker": 9103, "api": 8000}
-    (config,) = of(manifests, "ConfigMap")
+    (config,) = (c for c in of(manifests, "ConfigMap") if "posewire.toml" in c["data"])
     (tmp_path / "posewire.toml").write_text(config["data"]["posewire.toml"])
     (secret,) = of(manifests, "Secret")
     names = [d["metadata"]["name"] for d in of(manifests, "Deployment")]
@@ -165,6 +167,25 @@ def test_the_program_takes_the_settings(
             assert settings.database.url
         listens = settings.api.host if name == "api" else settings.telemetry.metrics_host
         assert listens == "0.0.0.0", "probes and scrapers come from outside the pod"
+
+
+def test_the_bus_is_the_cluster(build: Callable[[str], Manifests]) -> None:
+    manifests = build("cluster")
+    assert not of(manifests, "Redis")
+    (cluster,) = of(manifests, "RedisCluster")
+    (secret,) = of(manifests, "Secret")
+    address = parse(b64decode(secret["data"]["POSEWIRE_BUS__URL"]).decode())
+    assert address.kind == "cluster"
+    # The operator's services are called so.
+    name = cluster["metadata"]["name"]
+    assert [host for host, _port in address.hosts] == [f"{name}-leader", f"{name}-follower"]
+    (policy,) = (
+        p for p in of(manifests, "NetworkPolicy") if p["metadata"]["name"].startswith("redis")
+    )
+    (among,) = policy["spec"]["podSelector"]["matchExpressions"]
+    assert among["values"] == [f"{name}-leader", f"{name}-follower"]
+    config = cluster["spec"]["redisLeader"]["redisConfig"]["additionalRedisConfig"]
+    assert config in [c["metadata"]["name"] for c in of(manifests, "ConfigMap")]
 
 
 def test_images_are_the_dockerfiles_targets(build: Callable[[str], Manifests]) -> None:

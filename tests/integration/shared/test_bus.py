@@ -1,4 +1,4 @@
-"""The promises of the bus, on a real Valkey and on the in-memory double alike."""
+"""The promises of the bus: on a real Valkey, a real cluster and the in-memory double alike."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import redis.asyncio as aioredis
@@ -18,6 +18,7 @@ from posewire.shared.messages import FrameHeader, Progress
 from posewire.shared.tasks import cancel
 from posewire.shared.worker import holding
 from tests.memory_bus import MemoryBus
+from tests.valkey_servers import ValkeyCluster
 
 KEY = keys.frames("door")
 
@@ -29,11 +30,27 @@ def header(seq: int) -> FrameHeader:
     )  # fmt: skip
 
 
-@pytest.fixture(params=["memory", "valkey"])
-async def bus(request: pytest.FixtureRequest, valkey_url: str) -> AsyncIterator[Bus]:
-    bus: Bus = MemoryBus() if request.param == "memory" else RedisBus(valkey_url)
+@pytest.fixture(params=["memory", "valkey", "cluster"])
+async def bus(
+    request: pytest.FixtureRequest, valkey_url: str, shared_cluster: ValkeyCluster
+) -> AsyncIterator[Bus]:
+    bus: Bus = MemoryBus()
+    if request.param == "valkey":
+        bus = RedisBus(valkey_url)
+    elif request.param == "cluster":
+        await shared_cluster.flush()
+        bus = RedisBus(shared_cluster.url)
     yield bus
     await bus.close()
+
+
+@pytest.fixture(scope="module")
+def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyCluster]:
+    """A cluster for the tests that leave it whole."""
+    cluster = ValkeyCluster(tmp_path_factory.mktemp("cluster"))
+    asyncio.run(cluster.start())
+    yield cluster
+    asyncio.run(cluster.stop())
 
 
 async def test_entries_come_back_in_order_with_their_payload(bus: Bus) -> None:
@@ -55,6 +72,13 @@ async def test_a_reader_waits_for_the_next_entry(bus: Bus) -> None:
     await asyncio.sleep(0.05)
     await bus.publish(KEY, header(0), maxlen=10)
     assert [e.message for e in await waiting] == [header(0)]
+
+
+async def test_a_service_may_have_many_cameras(bus: Bus) -> None:
+    """Each waits for its next frame on a connection of its own; redis-py stops at 100."""
+    readers = [bus.reader(keys.frames(f"camera{n}")) for n in range(150)]
+    found = await asyncio.gather(*(reader.read(block_s=0.5) for reader in readers))
+    assert found == [[]] * 150
 
 
 async def test_newest_skips_what_lies_between(bus: Bus) -> None:
@@ -294,7 +318,7 @@ async def test_junk_is_dropped_and_the_rest_arrives(valkey_url: str) -> None:
 async def test_a_restarted_server_is_noticed(valkey: EmbeddedValkey) -> None:
     bus = RedisBus(valkey.url)
     await bus.publish(KEY, header(0), maxlen=10)
-    epoch = bus.epoch
+    epoch = bus.epoch_of(KEY)
     assert valkey.pid is not None
     os.kill(valkey.pid, signal.SIGKILL)
     with pytest.raises(BusUnavailable, match="does not answer"):
@@ -303,7 +327,7 @@ async def test_a_restarted_server_is_noticed(valkey: EmbeddedValkey) -> None:
             await asyncio.sleep(0.01)
     await valkey.start()
     assert await bus.last(KEY) is None
-    assert bus.epoch == epoch + 1
+    assert bus.epoch_of(KEY) == epoch + 1
     await bus.close()
 
 

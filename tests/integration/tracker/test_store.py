@@ -8,11 +8,12 @@ from collections.abc import AsyncIterator
 import asyncpg
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from posewire.launcher.embedded import EmbeddedPostgres
 from posewire.shared.bus import keys
 from posewire.shared.errors import LeaseLost, StoreError, StoreUnavailable
-from posewire.shared.messages import Event, PoseResult, Progress, SessionEnd, TrackUpdate
+from posewire.shared.messages import PoseResult, Progress, SessionEnd, TrackUpdate
 from posewire.shared.settings import Areas, DatabaseSettings, Settings
 from posewire.tracker.service import run, serve
 from posewire.tracker.store import Checkpoint, Rows, Store
@@ -174,17 +175,25 @@ async def test_a_tracker_that_was_overtaken_cannot_commit(store: Store) -> None:
     assert await store.checkpoint("door") == first
 
 
-async def test_a_failed_commit_leaves_nothing_behind(store: Store, settings: Settings) -> None:
-    event = Event(
-        id="00000000-0000-0000-0000-000000000001", camera="door", session="none", visit=1, track=1,
-        kind="entered", reason="walked_in", ordinal=0, seq=0, t=0, occurred_at=0, confirmed_at=0,
-        people=1,
-    )  # fmt: skip
+async def test_a_row_that_is_refused_is_passed_over(store: Store, settings: Settings) -> None:
+    """Else the camera would be stuck at it for ever; the rows beside it are stored."""
+    whole = events_of(SCENE)[0]
+    orphan = msgspec.structs.replace(  # there is no such session
+        whole, id="00000000-0000-0000-0000-000000000001", session="none"
+    )
+    beyond = msgspec.structs.replace(
+        whole, id="00000000-0000-0000-0000-000000000002", ordinal=2**40
+    )
+    rows = Rows(sessions=[SCENE[0].frame], events=[orphan, whole, beyond], ends=[END])
     new = Checkpoint("door", "s", 1, "1-0", b"a", 1, ended=False)
-    with pytest.raises(StoreError, match="refuses"):  # there is no such session
-        await store.commit(Rows(events=[event]), new)
-    assert await store.checkpoint("door") is None
-    assert await fetch(settings, "SELECT * FROM event") == []
+    with capture_logs() as logs:
+        await store.commit(rows, new)
+    assert await store.checkpoint("door") == new
+    assert await event_ids(settings) == [whole.id]
+    (session,) = await fetch(settings, "SELECT ended_at FROM session")
+    assert session["ended_at"] is not None
+    refused = [entry["row"] for entry in logs if entry["event"] == "tracker.row_refused"]
+    assert [orphan.id in refused[0], beyond.id in refused[1], len(refused)] == [True, True, 2]
 
 
 async def test_two_trackers_share_a_camera_without_harm(settings: Settings) -> None:

@@ -10,7 +10,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from posewire.api.app import create_app
 from posewire.shared.bus import keys
-from posewire.shared.messages import CameraState, FrameHeader, PoseResult, SessionEnd
+from posewire.shared.errors import BusUnavailable
+from posewire.shared.messages import CameraState, FrameHeader, Message, PoseResult, SessionEnd
 from posewire.shared.settings import Settings
 from tests.memory_bus import MemoryBus
 
@@ -18,7 +19,11 @@ Sample = tuple[str, frozenset[tuple[str, str]]]
 SETTINGS = Settings.model_validate(
     {
         "sources": {"demo": {"url": "clip:people"}},
-        "cameras": {"main": {"source": "demo"}, "off": {"source": "demo", "enabled": False}},
+        "cameras": {
+            "main": {"source": "demo"},
+            "back": {"source": "demo"},
+            "off": {"source": "demo", "enabled": False},
+        },
     }
 )
 
@@ -74,7 +79,11 @@ async def test_a_camera_is_in_one_state(bus: MemoryBus) -> None:
     assert found[key("posewire_camera_state", camera="main", state="unknown")] == 1
     await say(bus, "stalled")
     found = await scrape(bus)
-    states = {dict(labels)["state"]: v for (n, labels), v in found.items() if n.endswith("_state")}
+    states = {
+        dict(labels)["state"]: value
+        for (name, labels), value in found.items()
+        if name.endswith("_state") and ("camera", "main") in labels
+    }
     assert states.pop("stalled") == 1
     assert set(states.values()) == {0}
     assert not [labels for _name, labels in found if ("camera", "off") in labels]
@@ -132,3 +141,20 @@ async def test_old_figures_of_a_bus_that_is_away_are_not_told(bus: MemoryBus) ->
     assert found[key("posewire_database_up")] == 0
     assert found[key("posewire_camera_state", camera="main", state="unknown")] == 1
     assert not [name for name, _labels in found if name == "posewire_stream_entries"]
+
+
+async def test_a_shard_that_is_away_takes_only_its_cameras_along() -> None:
+    class TwoShards(MemoryBus):
+        async def get(self, key: str) -> Message | None:
+            if "{back}" in key:
+                raise BusUnavailable("this shard is away")
+            return await super().get(key)
+
+    bus = TwoShards()
+    await say(bus, "running")
+    await put_frame(bus, 0)
+    found = await scrape(bus)
+    assert found[key("posewire_bus_up")] == 0, "not all of it"
+    assert found[key("posewire_camera_state", camera="main", state="running")] == 1
+    assert found[key("posewire_stream_entries", camera="main", stream="frames")] == 1
+    assert found[key("posewire_camera_state", camera="back", state="unknown")] == 1

@@ -1,7 +1,10 @@
 -- The schema report: what dashboards and your own queries may rely on. Its columns stay as they are;
 -- new ones may be added at the end. docs/dashboards.md describes it. The tables beneath may change.
 
-CREATE SCHEMA report;
+-- Where it is there already, an administrator has made it for a user without rights on the database.
+DO $$ BEGIN
+  IF to_regnamespace('report') IS NULL THEN CREATE SCHEMA report; END IF;
+END $$;
 CREATE INDEX visit_by_exit ON visit (exited_at);
 
 -- One row a visit. exited_at, exited_reason and dwell_s are null while somebody is still there.
