@@ -36,8 +36,8 @@ class System:
     """Valkey, Postgres and the four services, playing one file once, lossless.
 
     ``cameras``: other sources and cameras, as TOML; {video} stands for the file. ``bus_url``: a bus
-    that is the test's own, in place of a Valkey. ``urls``: where the services find bus and
-    database, where that is not at the servers themselves.
+    that is the test's own, in place of a Valkey, or, with ``valkey``, the way to that one.
+    ``database_url``: the way to the Postgres.
     """
 
     def __init__(
@@ -49,22 +49,21 @@ class System:
         window: int = 48,
         port: int = 0,
         cameras: str = "",
-        bus_url: str | None = None,
         valkey: EmbeddedValkey | None = None,
-        urls: tuple[str, str] | None = None,
+        bus_url: str | None = None,
+        database_url: str | None = None,
     ) -> None:
         self.folder = folder
         self.valkey = valkey or EmbeddedValkey(folder / "valkey")
         self.postgres = EmbeddedPostgres(folder / "postgres")
         self._environment = os.environ | environment
-        self._own_bus = bus_url is not None
+        self._own_bus = bus_url is not None and valkey is None
         self._up: subprocess.Popen[bytes] | None = None
         self._config = folder / "posewire.toml"
-        bus_told, database_told = urls or (bus_url or self.valkey.url, self.postgres.url)
         self._config.write_text(
             f"data_dir = {json.dumps(str(folder / 'data'))}\n"
-            f"[bus]\nurl = {json.dumps(bus_told)}\nlossless_window = {window}\n"
-            f"[database]\nurl = {json.dumps(database_told)}\n"
+            f"[bus]\nurl = {json.dumps(bus_url or self.valkey.url)}\nlossless_window = {window}\n"
+            f"[database]\nurl = {json.dumps(database_url or self.postgres.url)}\n"
             f"[api]\nport = {port}\nsnapshots = true\n"
             + (cameras or _ONE_CAMERA).replace("{video}", str(video))
         )
@@ -205,3 +204,12 @@ def analyze(video: Path, folder: Path, environment: dict[str, str]) -> list[dict
     assert done.returncode == 0, done.stderr
     with events.open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+def speed(video: Path, environment: dict[str, str]) -> float:
+    """Return how many frames of ``video`` this machine analyses in a second."""
+    done = subprocess.run(
+        [*POSEWIRE, "analyze", str(video), "--frames", "60", "--json"],
+        env=os.environ | environment, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return float(json.loads(done.stdout)["fps"])
