@@ -103,7 +103,7 @@ async def _auto(settings: InferenceSettings, have: _Having) -> Selection:
                 detector = await have(have.spec(str(name)))
             pose = await have(have.spec(pair.pose))
         except _NotHere as error:
-            missing.append(f"{pair.title} cannot be had ({error})")
+            missing.append(f"{pair.title} {have.lacking} ({error})")
             continue
         if not missing:
             return Selection(detector, pose, f"{pair.title}, {_why(settings)}")
@@ -150,6 +150,11 @@ class _Having:
         self._settings, self._progress = settings, progress
         self._allow_download = allow_download
         self._known = known(settings)
+
+    @property
+    def lacking(self) -> str:
+        """What to say of models that it did not get."""
+        return "cannot be had" if self._allow_download else "is not here yet"
 
     def spec(self, name: str) -> ModelSpec:
         """Return what is known of a model. Raises ModelError for an unknown name."""

@@ -78,7 +78,7 @@ async def test_auto_takes_the_best_pair_that_is_there(models_dir: Path, only: Pa
     selection = await choose(only)
     assert names(selection) == ZOO
     assert selection.reason == (
-        "the Open Model Zoo pair, because the PP-TinyPose pair cannot be had "
+        "the Open Model Zoo pair, because the PP-TinyPose pair is not here yet "
         "(picodet-s-pedestrian-320 FP16 is not on this machine)"
     )
     place(models_dir, only, PICODET)
@@ -124,7 +124,7 @@ async def test_nothing_takes_the_place_of_a_pair_that_was_named(
 @pytest.mark.usefixtures("all_families")
 async def test_the_stick_has_the_zoo_pair(models_dir: Path, only: Path) -> None:
     place(models_dir, only, DETECTOR, *PP)
-    with pytest.raises(ModelError, match="Open Model Zoo pair cannot be had") as failed:
+    with pytest.raises(ModelError, match="Open Model Zoo pair is not here yet") as failed:
         await choose(only, device="MYRIAD")
     assert f"{POSE} FP16 is not on this machine" in str(failed.value)
     assert "TinyPose" not in str(failed.value)
