@@ -102,7 +102,8 @@ def _require_readable(files: ModelFiles) -> tuple[int, int]:
     if files.spec.family not in ON_OPENCV or path.suffix != ".xml":
         raise ModelError(
             f"{name} is not for the Inference Engine in OpenCV: it takes OpenVINO IR files of the "
-            f"families {' and '.join(sorted(ON_OPENCV))}, such as the Open Model Zoo pair in FP16 "
+            f"families {' and '.join(sorted(ON_OPENCV, reverse=True))}, such as the Open Model Zoo "
+            "pair in FP16 "
             f"('posewire models pull {OPENVINO_ZOO.name} --precision FP16')"
         )
     text = path.read_text(errors="replace")

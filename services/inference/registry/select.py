@@ -106,7 +106,7 @@ async def _auto(settings: InferenceSettings, have: _Having) -> Selection:
             missing.append(f"{pair.title} {have.lacking} ({error})")
             continue
         if not missing:
-            return Selection(detector, pose, f"{pair.title}, {_why(settings)}")
+            return Selection(detector, pose, f"{pair.title}, {_why(pair, settings)}")
         reason = f"{pair.title}, because {', and '.join(missing)}"
         _log.info("models.fallback", reason=reason)
         return Selection(detector, pose, reason)
@@ -116,10 +116,12 @@ async def _auto(settings: InferenceSettings, have: _Having) -> Selection:
     )
 
 
-def _why(settings: InferenceSettings) -> str:
+def _why(pair: Pair, settings: InferenceSettings) -> str:
+    if pair is PAIRS[0]:
+        return "the first choice of model = 'auto'"
     if settings.device == "MYRIAD":
         return "which is what the Neural Compute Stick runs"
-    return "the first choice of model = 'auto'"
+    return "the best that this installation runs with these settings"
 
 
 def _suitable(settings: InferenceSettings, have: _Having) -> Iterator[Pair]:

@@ -139,7 +139,9 @@ async def test_the_engine_on_opencv_has_the_zoo_pair(
 ) -> None:
     place(models_dir, only, *ZOO, *PP)
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
-    assert names(await choose(only)) == ZOO
+    selection = await choose(only)
+    assert names(selection) == ZOO
+    assert selection.reason.endswith("the best that this installation runs with these settings")
 
 
 @pytest.mark.usefixtures("all_families")
