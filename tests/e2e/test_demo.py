@@ -76,6 +76,8 @@ def people_seen(url: str) -> int:
 @pytest.mark.slow
 def test_the_demo_runs_counts_and_stops(demo: Demo) -> None:
     url = demo.url()
+    # Which models it got, and why these.
+    assert re.search(r"^models: \S+ \(\S+\).*: \S.*", demo.log.read_text(), re.MULTILINE)
     counted = people_seen(url)
     running = runtime.find(demo.folder / "data")
     assert running is not None

@@ -17,7 +17,7 @@ import numpy as np
 from posewire.inference.engines.base import Engine, Tensor
 from posewire.inference.engines.blocking import BlockingEngine, Outputs, last_line
 from posewire.inference.engines.choice import MYRIAD, choose, require_precision
-from posewire.inference.registry import ON_OPENCV, POSE, ModelFiles
+from posewire.inference.registry import ON_OPENCV, OPENVINO_ZOO, ModelFiles
 from posewire.shared.errors import DeviceError, ModelError
 from posewire.shared.settings import InferenceSettings
 
@@ -102,8 +102,9 @@ def _require_readable(files: ModelFiles) -> tuple[int, int]:
     if files.spec.family not in ON_OPENCV or path.suffix != ".xml":
         raise ModelError(
             f"{name} is not for the Inference Engine in OpenCV: it takes OpenVINO IR files of the "
-            f"families {' and '.join(sorted(ON_OPENCV))}, such as the Open Model Zoo pair in FP16 "
-            f"('posewire models pull {POSE} --precision FP16')"
+            f"families {' and '.join(sorted(ON_OPENCV, reverse=True))}, such as the Open Model Zoo "
+            "pair in FP16 "
+            f"('posewire models pull {OPENVINO_ZOO.name} --precision FP16')"
         )
     text = path.read_text(errors="replace")
     version = re.search(r"<net\b[^>]*\bversion=\"(\d+)\"", text)

@@ -103,10 +103,10 @@ async def _auto(settings: InferenceSettings, have: _Having) -> Selection:
                 detector = await have(have.spec(str(name)))
             pose = await have(have.spec(pair.pose))
         except _NotHere as error:
-            missing.append(f"{pair.title} cannot be had ({error})")
+            missing.append(f"{pair.title} {have.lacking} ({error})")
             continue
         if not missing:
-            return Selection(detector, pose, f"{pair.title}, {_why(settings)}")
+            return Selection(detector, pose, f"{pair.title}, {_why(pair, settings)}")
         reason = f"{pair.title}, because {', and '.join(missing)}"
         _log.info("models.fallback", reason=reason)
         return Selection(detector, pose, reason)
@@ -116,10 +116,12 @@ async def _auto(settings: InferenceSettings, have: _Having) -> Selection:
     )
 
 
-def _why(settings: InferenceSettings) -> str:
+def _why(pair: Pair, settings: InferenceSettings) -> str:
+    if pair is PAIRS[0]:
+        return "the first choice of model = 'auto'"
     if settings.device == "MYRIAD":
         return "which is what the Neural Compute Stick runs"
-    return "the first choice of model = 'auto'"
+    return "the best that this installation runs with these settings"
 
 
 def _suitable(settings: InferenceSettings, have: _Having) -> Iterator[Pair]:
@@ -150,6 +152,11 @@ class _Having:
         self._settings, self._progress = settings, progress
         self._allow_download = allow_download
         self._known = known(settings)
+
+    @property
+    def lacking(self) -> str:
+        """What to say of models that it did not get."""
+        return "cannot be had" if self._allow_download else "is not here yet"
 
     def spec(self, name: str) -> ModelSpec:
         """Return what is known of a model. Raises ModelError for an unknown name."""

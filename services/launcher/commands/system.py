@@ -135,7 +135,7 @@ class _System:
             selection = await resolve(self._settings.inference, progress)
         parts = [files for files in (selection.detector, selection.pose) if files is not None]
         names = " and ".join(f"{files.spec.name} ({files.spec.precision})" for files in parts)
-        _console.print(f"models: {names}: {selection.reason}")
+        _console.print(f"models: {names}: {selection.reason}", soft_wrap=True)
         return selection
 
     async def _start_servers(self) -> Settings:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import get_args
 
 import pytest
+from structlog.testing import capture_logs
 
 from posewire.inference.pipeline import PersonPipeline
 from posewire.inference.registry import (
+    CATALOGUE,
     DETECTOR,
     MOVENET,
     OPENVINO_ZOO,
@@ -16,11 +22,13 @@ from posewire.inference.registry import (
     POSE,
     PP_TINYPOSE,
     TINYPOSE,
+    ModelSpec,
     find_spec,
     resolve,
 )
 from posewire.inference.registry import families as known_families
 from posewire.inference.registry.select import Selection
+from posewire.inference.registry.spec import FileSpec
 from posewire.shared.errors import ModelError
 from posewire.shared.settings import Family, InferenceSettings
 
@@ -70,7 +78,7 @@ async def test_auto_takes_the_best_pair_that_is_there(models_dir: Path, only: Pa
     selection = await choose(only)
     assert names(selection) == ZOO
     assert selection.reason == (
-        "the Open Model Zoo pair, because the PP-TinyPose pair cannot be had "
+        "the Open Model Zoo pair, because the PP-TinyPose pair is not here yet "
         "(picodet-s-pedestrian-320 FP16 is not on this machine)"
     )
     place(models_dir, only, PICODET)
@@ -116,7 +124,7 @@ async def test_nothing_takes_the_place_of_a_pair_that_was_named(
 @pytest.mark.usefixtures("all_families")
 async def test_the_stick_has_the_zoo_pair(models_dir: Path, only: Path) -> None:
     place(models_dir, only, DETECTOR, *PP)
-    with pytest.raises(ModelError, match="Open Model Zoo pair cannot be had") as failed:
+    with pytest.raises(ModelError, match="Open Model Zoo pair is not here yet") as failed:
         await choose(only, device="MYRIAD")
     assert f"{POSE} FP16 is not on this machine" in str(failed.value)
     assert "TinyPose" not in str(failed.value)
@@ -131,7 +139,9 @@ async def test_the_engine_on_opencv_has_the_zoo_pair(
 ) -> None:
     place(models_dir, only, *ZOO, *PP)
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
-    assert names(await choose(only)) == ZOO
+    selection = await choose(only)
+    assert names(selection) == ZOO
+    assert selection.reason.endswith("the best that this installation runs with these settings")
 
 
 @pytest.mark.usefixtures("all_families")
@@ -179,3 +189,43 @@ async def test_the_zoo_pair_by_name_opens(models_dir: Path, only: Path) -> None:
         f"{DETECTOR} FP16-INT8 + {POSE} FP16-INT8 on CPU (balanced; model = 'openvino-zoo'"
     )
     await pipeline.close()
+
+
+@pytest.mark.usefixtures("all_families")
+async def test_a_download_that_is_refused_leads_to_the_next_pair_and_is_told(
+    models_dir: Path, only: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place(models_dir, only, *ZOO)
+    served = tmp_path / "served"
+    served.mkdir()
+    (served / "boxes.xml").write_bytes(b"boxes")
+    (served / "poses.xml").write_bytes(b"<html>a page</html>")
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(served))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as http:
+        threading.Thread(target=http.serve_forever, daemon=True).start()
+        there = f"http://127.0.0.1:{http.server_port}"
+        digests = [hashlib.sha256(data).hexdigest() for data in (b"boxes", b"poses")]
+        files = [
+            FileSpec(name, (digest,), (f"{there}/{name}",))
+            for name, digest in zip(("boxes.xml", "poses.xml"), digests, strict=True)
+        ]
+        catalogue = (
+            ModelSpec(PICODET, "picodet", "FP16", (files[0],), "", 0.1),
+            ModelSpec(TINYPOSE, "heatmap-topdown", "FP16", (files[1],), "", 0.1),
+            *(spec for spec in CATALOGUE if spec.name in ZOO),
+        )
+        monkeypatch.setattr("posewire.inference.registry.store.CATALOGUE", catalogue)
+        chosen = settings(only)
+        with capture_logs() as logs:
+            refused = await resolve(chosen)
+        (served / "poses.xml").write_bytes(b"poses")
+        repaired = await resolve(chosen)
+        http.shutdown()
+    assert names(refused) == ZOO
+    (told,) = [log for log in logs if log["event"] == "models.fallback"]
+    assert told["reason"] == refused.reason
+    assert refused.reason.startswith(
+        "the Open Model Zoo pair, because the PP-TinyPose pair cannot be had (poses.xml cannot be "
+        f"downloaded: 127.0.0.1 sent another file as poses.xml: expected sha256 {digests[1]}"
+    )
+    assert names(repaired) == PP
