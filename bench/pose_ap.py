@@ -100,6 +100,7 @@ async def _measure(
         await pipeline.close()
     detections = [row for key in found for row in _rows(truth, key, found[key])]
     result: dict[str, Any] = {"model": model, "preset": preset, "images": len(found)}
+    result["people"] = sum(len(one.persons) for one in found.values())
     result |= _scores(truth, detections) | _costs(found)
     if options.errors:
         result["errors"] = diagnose(truth, detections)

@@ -61,6 +61,12 @@ MIRRORED = tuple(
 )
 """For each keypoint the one that takes its place in a mirrored picture."""
 
+COCO_MIRRORED = tuple(
+    COCO_KEYPOINTS.index(_OTHER_SIDE[name[0]] + name[1:] if name[1] == "_" else name)
+    for name in COCO_KEYPOINTS
+)
+"""The same for COCO's keypoints."""
+
 COLOURS = (
     (64, 196, 255), (255, 145, 77), (129, 220, 120), (255, 112, 166), (190, 148, 255),
     (255, 214, 77), (77, 224, 208), (240, 98, 98), (158, 197, 92), (122, 158, 255),

@@ -49,13 +49,15 @@ def decode_jpeg(data: bytes) -> Image | None:
     return None if image is None else np.asarray(image, dtype=np.uint8)
 
 
-def stretch(image: Image, shape: tuple[int, int]) -> tuple[Image, View]:
+def stretch(image: Image, shape: tuple[int, int], *, cubic: bool = False) -> tuple[Image, View]:
     """Fill an input of ``shape`` (height, width) with the whole picture, aspect not kept.
 
-    Returns the input, shape (1, height, width, 3), and its view.
+    Returns the input, shape (1, height, width, 3), and its view. ``cubic``: as networks of
+    PaddleDetection were trained, without smoothing where the picture shrinks.
     """
     height, width = shape
-    tensor = cv2.resize(image, (width, height), interpolation=_interpolation(image.shape, shape))
+    interpolation = cv2.INTER_CUBIC if cubic else _interpolation(image.shape, shape)
+    tensor = cv2.resize(image, (width, height), interpolation=interpolation)
     view = View(0.0, 0.0, width / image.shape[1], height / image.shape[0])
     return np.asarray(tensor, dtype=np.uint8)[None], view
 
@@ -95,6 +97,64 @@ def crop(
     )
     scale_x, scale_y = to_w / (seen_x1 - seen_x0), to_h / (seen_y1 - seen_y0)
     return tensor, View(seen_x0 - to_x0 / scale_x, seen_y0 - to_y0 / scale_y, scale_x, scale_y)
+
+
+def letterbox(image: Image, shape: tuple[int, int], border: int) -> tuple[Image, View]:
+    """Show the whole picture at the top left of an input of ``shape`` (height, width).
+
+    The aspect is kept; the rest of the input has the value ``border``.
+    """
+    height, width = shape
+    scale = min(width / image.shape[1], height / image.shape[0])
+    high, wide = max(1, round(image.shape[0] * scale)), max(1, round(image.shape[1] * scale))
+    tensor = np.full((1, height, width, 3), border, dtype=np.uint8)
+    tensor[0, :high, :wide] = cv2.resize(
+        image, (wide, high), interpolation=_interpolation(image.shape, (high, wide))
+    )
+    return tensor, View(0.0, 0.0, wide / image.shape[1], high / image.shape[0])
+
+
+def crop_person(
+    image: Image,
+    px_box: npt.NDArray[np.float32],
+    shape: tuple[int, int],
+    *,
+    margin: float,
+    border: int,
+) -> tuple[Image, View]:
+    """Show one person in an input of ``shape`` (height, width), as top-down networks want it.
+
+    The box, [x0, y0, x1, y1], is grown around its centre to the input's aspect, and then
+    ``margin`` times. The way from pixels to the input is ``scale * (p - centre) + (width, height) /
+    2``, as in the code that the networks were trained with.
+    """
+    height, width = shape
+    x0, y0, x1, y1 = (float(value) for value in px_box[:4])
+    scale = min(width / max(x1 - x0, 1.0), height / max(y1 - y0, 1.0)) / margin
+    view = View((x0 + x1) / 2 - width / 2 / scale, (y0 + y1) / 2 - height / 2 / scale, scale, scale)
+    # Large people are made smaller first: warpAffine would skip their pixels.
+    shrink = int(1 / scale) if scale <= 0.5 else 1
+    left, top = 0, 0
+    if shrink > 1:
+        left, top = max(0, int(view.x0)), max(0, int(view.y0))
+        right = min(image.shape[1], int(view.x0 + width / scale) + 2)
+        low = min(image.shape[0], int(view.y0 + height / scale) + 2)
+        part = image[top:low, left:right]
+        size = (max(1, part.shape[1] // shrink), max(1, part.shape[0] // shrink))
+        part = part[: size[1] * shrink, : size[0] * shrink]
+        image = np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), np.uint8)
+    # A pixel of the smaller picture is the mean of ``shrink`` pixels, whose middle it shows.
+    middle = (shrink - 1) / 2
+    matrix = np.array(
+        [
+            [scale * shrink, 0, scale * (left + middle - view.x0)],
+            [0, scale * shrink, scale * (top + middle - view.y0)],
+        ]
+    )
+    tensor = cv2.warpAffine(
+        image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderValue=(border,) * 3
+    )
+    return np.asarray(tensor, dtype=np.uint8)[None], view
 
 
 def _interpolation(source: tuple[int, ...], target: tuple[int, int]) -> int:

@@ -22,10 +22,8 @@ from posewire.shared.settings import InferenceSettings
 Array = npt.NDArray[np.float32]
 Outputs = dict[str, Array]
 
-LOW_SCORE = 0.5
-"""People with at least this share of ``detection_score`` are passed on: they continue tracks."""
 _LOW_MOVENET = 0.25
-"""As LOW_SCORE; MoveNet has no detector beside it, and a closer look tells who is there."""
+"""As finder.LOW_SCORE; MoveNet has no detector beside it, and a closer look tells who is there."""
 _MOVENET_CLOSE_UP = 0.27
 _MOST_HALVINGS = 1
 

@@ -49,7 +49,6 @@ def match_people(
         least_score: from here a box is a person.
     """
     height, width = picture
-    scale = np.array([width, height, 1], dtype=np.float32)
     pairs = _pair(boxes, skeletons.points)
     skeletons = _join_pieces(boxes, skeletons, pairs)
     people = []
@@ -57,11 +56,11 @@ def match_people(
         mine = pairs.get(index)
         if mine is None:
             score = float(box[4]) * (0.9 if box[4] >= least_score else 0.6)
-            people.append(_person(box[:4], score, None, scale))
+            people.append(person(box[:4], score, None, picture))
         else:
             points = skeletons.points[mine]
             score = max(float(box[4]), _certainty(points, float(skeletons.scores[mine])))
-            people.append(_person(box[:4], score, points, scale))
+            people.append(person(box[:4], score, points, picture))
     taken = set(pairs.values())
     for index, points in enumerate(skeletons.points):
         score = float(skeletons.scores[index])
@@ -69,11 +68,11 @@ def match_people(
             continue
         if skeletons.boxes is not None:
             box = np.clip(skeletons.boxes[index], 0, [width, height] * 2)
-            people.append(_person(box, score, points, scale))
+            people.append(person(box, score, points, picture))
         elif _stands_alone(points, score):
             certainty = 0.9 * _certainty(points, score)
-            people.append(_person(box_of(points, picture), certainty, points, scale))
-    return tuple(sorted(people, key=lambda person: -person.score))
+            people.append(person(box_of(points, picture), certainty, points, picture))
+    return tuple(sorted(people, key=lambda one: -one.score))
 
 
 def targets(
@@ -248,9 +247,11 @@ def _tight_box(seen: Array) -> Array:
     return np.concatenate([seen[:, :2].min(0), seen[:, :2].max(0)])
 
 
-def _person(px_box: Array, score: float, points: Array | None, scale: Array) -> Person:
+def person(px_box: Array, score: float, points: Array | None, picture: tuple[int, int]) -> Person:
+    """Return the person of a box, (4,), and keypoints, (18, 3), pixels of ``picture``."""
+    scale = np.array([picture[1], picture[0], 1], dtype=np.float32)
     x0, y0, x1, y1 = (px_box / np.tile(scale[:2], 2)).round(5).tolist()
     keypoints: tuple[tuple[float, float, float], ...] = ()
-    if points is not None:
+    if points is not None and (points[:, 2] > 0).any():
         keypoints = tuple(map(tuple, (points / scale).astype(np.float64).round(5).tolist()))
     return Person(box=(x0, y0, x1, y1), score=round(min(score, 1.0), 4), keypoints=keypoints)

@@ -7,15 +7,19 @@ import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+from posewire.inference.bottomup import BottomUpFinder
 from posewire.inference.detector import Detector
 from posewire.inference.engines import choose_device, open_engine
 from posewire.inference.engines.choice import MYRIAD
+from posewire.inference.estimator import PoseEstimator
 from posewire.inference.finder import Finder, Prior
 from posewire.inference.imaging import decode_jpeg
 from posewire.inference.networks import PoseNetwork
-from posewire.inference.presets import effort, in_one_shape
-from posewire.inference.registry import Selection, resolve
+from posewire.inference.presets import effort, in_one_shape, top_down_effort
+from posewire.inference.registry import TOP_DOWN, Selection, resolve
+from posewire.inference.topdown import TopDownFinder
 from posewire.inference.watch import Findings, Prepared
+from posewire.shared.errors import ModelError
 from posewire.shared.settings import InferenceSettings
 
 
@@ -71,7 +75,7 @@ class PersonPipeline:
         the device fails.
         """
         started = time.perf_counter()
-        found = await self._finder.find(prepared.frame, prior)
+        found = await prepared.frame.find(prior)
         total_ms = round(prepared.ms + (time.perf_counter() - started) * 1000, 2)
         return Findings(found.persons, found.detector, found.pose, total_ms, found.decode_ms)
 
@@ -82,16 +86,36 @@ class PersonPipeline:
 
 
 def _open_finder(settings: InferenceSettings, selection: Selection, device: str) -> Finder:
+    if selection.pose.spec.family in TOP_DOWN:
+        return _open_top_down(settings, selection)
     work = effort(settings)
-    detector = None
-    if selection.detector is not None:
-        spec = selection.detector.spec
-        engine = open_engine(selection.detector, settings)
-        detector = Detector(engine, spec.family, spec.person_label)
+    detector = _open_detector(settings, selection, mirror=False)
     engines = []
     if device == MYRIAD:
         # Each compiled shape takes memory on the stick and seconds to get there: one of each model.
         engines.append(open_engine(selection.pose, settings))
         work = in_one_shape(work, engines[0].input_shape)
     network = PoseNetwork(settings, selection.pose, mirror=work.mirror, engines=engines)
-    return Finder(work, settings.detection_score, network, detector)
+    return BottomUpFinder(work, settings.detection_score, network, detector)
+
+
+def _open_top_down(settings: InferenceSettings, selection: Selection) -> Finder:
+    work = top_down_effort(settings)
+    detector = _open_detector(settings, selection, mirror=work.mirror)
+    if detector is None:
+        raise ModelError(f"{selection.pose.spec.name} needs a detector")
+    engine = open_engine(selection.pose, settings)
+    estimator = PoseEstimator(engine, selection.pose.spec, mirror=work.mirror)
+    return TopDownFinder(
+        work, settings.detection_score, settings.keypoint_score, estimator, detector
+    )
+
+
+def _open_detector(
+    settings: InferenceSettings, selection: Selection, *, mirror: bool
+) -> Detector | None:
+    if selection.detector is None:
+        return None
+    spec = selection.detector.spec
+    least_score = settings.detection_score if spec.threshold is None else spec.threshold
+    return Detector(open_engine(selection.detector, settings), spec, least_score, mirror=mirror)

@@ -34,6 +34,38 @@ PRESETS: dict[Preset, Effort] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class TopDownEffort:
+    """What is run on a frame where a detector finds people and each of them is looked at."""
+
+    box_share: float
+    """Boxes from this share of the detector's threshold on are looked at. Lower finds more people
+    who are far away or half hidden, and costs a look for each box that is nobody."""
+    most_people: int
+    """People who are looked at on one frame; the others are boxes."""
+    detect_every_s: float
+    """Time between runs of the detector, while everybody followed is found again."""
+    mirror: bool
+    """Whether detector and pose network are averaged with the mirror image: twice the work."""
+
+
+TOP_DOWN: dict[Preset, TopDownEffort] = {
+    "fast": TopDownEffort(0.75, 16, 0.4, mirror=False),
+    "balanced": TopDownEffort(0.625, 32, 0.2, mirror=False),
+    "accurate": TopDownEffort(0.4, 64, 0.0, mirror=True),
+}
+
+
+def top_down_effort(settings: InferenceSettings) -> TopDownEffort:
+    """Return the preset's effort with what the settings change of it."""
+    changed = {
+        name: value
+        for name in ("detect_every_s", "mirror", "most_people")
+        if (value := getattr(settings, name)) is not None
+    }
+    return replace(TOP_DOWN[settings.preset], **changed)
+
+
 def effort(settings: InferenceSettings) -> Effort:
     """Return the preset's effort with what the settings change of it."""
     preset = PRESETS[settings.preset]

@@ -161,6 +161,23 @@ def oks(one: Array, two: Array) -> float:
     return float(np.exp(-squared / np.maximum(spread, 1e-6)).mean())
 
 
+def oks_with(one: Array, others: Array) -> Array:
+    """Return the object keypoint similarity of a skeleton with each of ``others``, (n, 18, 3).
+
+    As ``oks``, with points weighed by how sure both are of them: top-down networks place every
+    point, whether it shows or not.
+    """
+    weight = np.minimum(one[:, 2], others[..., 2])
+    squared = ((one[:, :2] - others[..., :2]) ** 2).sum(-1)
+    areas = np.array([_extent_area(points) for points in (one, *others) if points[:, 2].any()])
+    if not len(others) or not len(areas) or not one[:, 2].any():
+        return np.zeros(len(others), np.float32)
+    spread = 2 * areas.max() * (2 * OKS_SIGMAS) ** 2
+    likeness = np.exp(-squared / spread)
+    total = weight.sum(-1)
+    return np.asarray((likeness * weight).sum(-1) / np.maximum(total, 1e-6), np.float32)
+
+
 def extent(points: Array) -> float:
     """Return the longer side of the box around a skeleton's keypoints; 0 without keypoints."""
     seen = points[points[:, 2] > 0, :2]

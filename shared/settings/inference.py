@@ -168,10 +168,17 @@ class InferenceSettings(Section):
         description="Input area, relative to 256x456, that looks at people may have together on "
         "one frame; the preset's. Higher is better in crowds and slower.",
     )
+    most_people: int | None = Field(
+        None,
+        ge=1,
+        le=1000,
+        description="Top-down models: people whose pose is estimated on one frame, the surest "
+        "first; the others are boxes. The preset's. Lower bounds the time that a crowd takes.",
+    )
     mirror: bool | None = Field(
         None,
         description="Average each look with its mirror image: slightly better, twice the work; "
-        "the preset's. Only of human-pose-estimation-0001.",
+        "the preset's.",
     )
     in_flight: int = Field(
         4,

@@ -12,12 +12,12 @@ import importlib.util
 from functools import cache
 from typing import Protocol, cast
 
-from posewire.inference.engines.base import Engine
+from posewire.inference.engines.base import Engine, model_run
 from posewire.inference.registry import ModelFiles
 from posewire.shared.errors import DeviceError
 from posewire.shared.settings import InferenceSettings
 
-__all__ = ["Engine", "choose_device", "devices", "open_engine"]
+__all__ = ["Engine", "choose_device", "devices", "model_run", "open_engine"]
 
 
 class _Engines(Protocol):

@@ -7,6 +7,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from posewire.shared.messages import ModelRun
+
 Tensor = npt.NDArray[np.uint8]
 Maps = npt.NDArray[np.float32]
 
@@ -38,3 +40,15 @@ def require_tensor(tensor: Tensor, shape: tuple[int, int]) -> None:
         raise ValueError(
             f"expected uint8 (1, {height}, {width}, 3), got {tensor.dtype} {tensor.shape}"
         )
+
+
+def model_run(engine: Engine, seconds: float, runs: int, pixels: int) -> ModelRun:
+    """Return what is told of ``runs`` of an engine, together ``pixels`` of input, on one frame."""
+    return ModelRun(
+        model=engine.model,
+        precision=engine.precision,
+        device=engine.device,
+        ms=round(seconds * 1000, 2),
+        runs=runs,
+        pixels=pixels,
+    )

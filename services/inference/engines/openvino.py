@@ -13,7 +13,7 @@ from posewire.inference.engines import _ov as ov
 from posewire.inference.engines.base import Engine, Maps, Tensor, require_tensor
 from posewire.inference.engines.blocking import BlockingEngine, Outputs, last_line
 from posewire.inference.engines.choice import MYRIAD, choose, require_precision
-from posewire.inference.registry import ModelFiles
+from posewire.inference.registry import ModelFiles, Preprocessing
 from posewire.shared.errors import DeviceError, ModelError
 from posewire.shared.settings import InferenceSettings
 
@@ -69,7 +69,7 @@ def open_engine(
     height, width = shape or _own_shape(model, channels_last)
     try:
         model.reshape([1, height, width, 3] if channels_last else [1, 3, height, width])
-        model = _with_preprocessing(model, channels_last)
+        model = _with_preprocessing(model, files.spec.preprocessing, channels_last)
         compiled = _core().compile_model(model, device, _config(device, settings))
     except RuntimeError as error:
         raise DeviceError(
@@ -120,13 +120,21 @@ def _own_shape(model: Any, channels_last: bool) -> tuple[int, int]:
     return int(height.get_length()), int(width.get_length())
 
 
-def _with_preprocessing(model: Any, channels_last: bool) -> Any:
+def _with_preprocessing(model: Any, wanted: Preprocessing, channels_last: bool) -> Any:
+    for result in model.get_results():
+        # What is no float32 (the argmax of PP-TinyPose) is not read, so it need not be computed.
+        if len(model.outputs) > 1 and result.get_output_element_type(0) != ov.Type.f32:
+            model.remove_result(result)
     steps = ov.PrePostProcessor(model)
     source = steps.input().tensor()
     source.set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
     source.set_color_format(ov.ColorFormat.BGR)
-    if channels_last:
-        steps.input().preprocess().convert_color(ov.ColorFormat.RGB)
+    change = steps.input().preprocess()
+    if wanted.colours == "RGB":
+        change.convert_color(ov.ColorFormat.RGB)
+    if wanted.normalises:
+        change.convert_element_type(ov.Type.f32)
+        change.mean(list(wanted.mean)).scale(list(wanted.std))
     steps.input().model().set_layout(ov.Layout("NHWC" if channels_last else "NCHW"))
     return steps.build()
 

@@ -8,8 +8,14 @@ DETECTORS: frozenset[Family] = frozenset({"ssd", "atss", "picodet", "rtmdet", "y
 """Find people and no poses; the other families are pose networks."""
 TOP_DOWN: frozenset[Family] = frozenset({"heatmap-topdown", "simcc-topdown"})
 """Pose networks that look at one person, so that a detector has to find people for them."""
-IMPLEMENTED: frozenset[Family] = frozenset(
-    {"ssd", "atss", "openpose-paf", "movenet-multipose", "associative-embedding"}
+IMPLEMENTED: frozenset[Family] = (
+    DETECTORS
+    | TOP_DOWN
+    | {
+        "openpose-paf",
+        "movenet-multipose",
+        "associative-embedding",
+    }
 )
 """Families whose outputs this version reads; ``auto`` takes no model of another one."""
 ON_OPENCV: frozenset[Family] = frozenset({"ssd", "openpose-paf"})

@@ -34,6 +34,11 @@ class Preprocessing:
     margin: float = 1.0
     """Top-down pose networks: how many times its size a person's box is grown."""
 
+    @property
+    def normalises(self) -> bool:
+        """Whether mean and deviation change anything."""
+        return any(self.mean) or any(value != 1 for value in self.std)
+
 
 @dataclass(frozen=True, slots=True)
 class FileSpec:
