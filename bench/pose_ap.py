@@ -2,12 +2,14 @@
 
     python -m bench.pose_ap --coco ANN.json --images DIR [--json]
         [--presets fast,balanced,accurate] [--models auto,movenet-multipose-lightning]
-        [--errors] [--overlays DIR]
+        [--folds K] [--errors] [--overlays DIR]
 
 Any COCO-style annotations of keypoints do. ``compute`` is the pose network's input pixels per image
 over 256x456; ``detector`` the detector's over its own 320x544. A person's score for the ranking is
-the sum of its keypoints' scores: COCO asks how likely all of them are right. ``--errors`` tells
-what kinds of errors are left, after Ronchi & Perona, "Benchmarking and Error Diagnosis in
+the sum of its keypoints' scores: COCO asks how likely all of them are right. ``box_AP`` is the AP
+of the people's boxes against all annotated people. ``--folds K`` draws the images K times with
+replacement (Efron's bootstrap) and gives the interval in which 90 % of the APs lie. ``--errors``
+tells what kinds of errors are left, after Ronchi & Perona, "Benchmarking and Error Diagnosis in
 Multi-Instance Pose Estimation", ICCV 2017.
 """
 
@@ -30,7 +32,7 @@ from bench.keypoint_errors import diagnose
 from posewire.inference.pipeline import PersonPipeline
 from posewire.inference.presets import PRESETS
 from posewire.inference.regions import FULL_AREA
-from posewire.inference.registry import MOVENET, POSE
+from posewire.inference.registry import MOVENET, OPENVINO_ZOO, PP_TINYPOSE
 from posewire.inference.watch import Findings
 from posewire.shared.errors import ModelError
 from posewire.shared.messages import FrameHeader, ModelRun, TrackedPerson, TrackUpdate
@@ -49,7 +51,14 @@ def main() -> None:
     parser.add_argument("--coco", type=Path, required=True, help="annotations, COCO's format")
     parser.add_argument("--images", type=Path, required=True, help="folder with the images")
     parser.add_argument("--presets", default="fast,balanced,accurate")
-    parser.add_argument("--models", default=f"{POSE},{MOVENET}")
+    parser.add_argument("--models", default=f"{PP_TINYPOSE.name},{OPENVINO_ZOO.name},{MOVENET}")
+    parser.add_argument(
+        "--folds",
+        type=int,
+        default=0,
+        metavar="K",
+        help="draw the images K times: an AP's interval",
+    )
     parser.add_argument("--errors", action="store_true", help="what the remaining errors are")
     parser.add_argument("--overlays", type=Path, help="write pictures with the results drawn in")
     parser.add_argument("--json", action="store_true")
@@ -101,7 +110,9 @@ async def _measure(
     detections = [row for key in found for row in _rows(truth, key, found[key])]
     result: dict[str, Any] = {"model": model, "preset": preset, "images": len(found)}
     result["people"] = sum(len(one.persons) for one in found.values())
-    result |= _scores(truth, detections) | _costs(found)
+    result |= _scores(truth, detections, options.folds) | _costs(found)
+    boxes = [row for key in found for row in _box_rows(truth, key, found[key])]
+    result["box_AP"] = round(float(_evaluated(truth, boxes, "bbox").stats[0]), 3) if boxes else 0.0
     if options.errors:
         result["errors"] = diagnose(truth, detections)
     return result
@@ -132,19 +143,59 @@ def _rows(truth: Any, key: int, findings: Findings) -> list[dict[str, Any]]:
     return rows
 
 
-def _scores(truth: Any, detections: list[dict[str, Any]]) -> dict[str, float]:
-    from pycocotools.cocoeval import COCOeval
+def _box_rows(truth: Any, key: int, findings: Findings) -> list[dict[str, Any]]:
+    """Return one image's people as COCO's results of detection."""
+    size = truth.loadImgs(key)[0]
+    rows = []
+    for person in findings.persons:
+        x0, y0, x1, y1 = np.array(person.box) * ([size["width"], size["height"]] * 2)
+        box = [float(x0), float(y0), float(x1 - x0), float(y1 - y0)]
+        rows.append({"image_id": key, "category_id": 1, "bbox": box, "score": person.score})
+    return rows
 
+
+def _scores(truth: Any, detections: list[dict[str, Any]], folds: int) -> dict[str, Any]:
     if not detections:
         return dict.fromkeys(_NAMES, 0.0)
+    evaluation = _evaluated(truth, detections, "keypoints")
+    scores: dict[str, Any] = {
+        name: round(float(value), 3) for name, value in zip(_NAMES, evaluation.stats, strict=True)
+    }
+    if folds:
+        scores["AP_90"] = [round(value, 3) for value in _interval(evaluation, folds)]
+    return scores
+
+
+def _evaluated(truth: Any, detections: list[dict[str, Any]], kind: str) -> Any:
+    from pycocotools.cocoeval import COCOeval
+
     with contextlib.redirect_stdout(io.StringIO()):
-        evaluation = COCOeval(truth, truth.loadRes(detections), "keypoints")
+        evaluation = COCOeval(truth, truth.loadRes(detections), kind)
+        evaluation.params.catIds = [1]
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
-    return {
-        name: round(float(value), 3) for name, value in zip(_NAMES, evaluation.stats, strict=True)
-    }
+    return evaluation
+
+
+def _interval(evaluation: Any, folds: int) -> tuple[float, float]:
+    """Return the 5th and the 95th percentile of the APs of ``folds`` draws of the images."""
+    images = len(evaluation.params.imgIds)
+    # Matches within an image do not change, so only what is accumulated is drawn anew.
+    per_image = np.array(evaluation.evalImgs, dtype=object).reshape(-1, images)
+    places = list(range(images))
+    evaluation.params.imgIds = evaluation._paramsEval.imgIds = places
+    random = np.random.default_rng(0)
+    values = []
+    for _fold in range(folds):
+        drawn = random.integers(0, images, images)
+        evaluation.evalImgs = per_image[:, drawn].reshape(-1).tolist()
+        with contextlib.redirect_stdout(io.StringIO()):
+            evaluation.accumulate()
+            evaluation.summarize()
+        values.append(float(evaluation.stats[0]))
+    low, high = np.percentile(values, [5, 95])
+    return float(low), float(high)
 
 
 def _costs(found: dict[int, Findings]) -> dict[str, float | None]:
@@ -200,15 +251,17 @@ def _overlay(source: Path, findings: Findings, folder: Path) -> None:
 
 
 def _print(row: dict[str, Any], *, first: bool) -> None:
-    columns = ("AP", "AP50", "AP75", "APm", "APl", "compute", "ms", "ms_pose", "ms_decode")
+    columns = ("AP", "AP50", "AP75", "APm", "APl", "box_AP", "people", "compute", "ms", "ms_pose")
     if first:
         print(f"{'model':28} {'preset':9}" + "".join(f"{name:>10}" for name in columns))
     head = f"{row['model']:28} {row['preset']:9}"
     if "skipped" in row:
         print(head, "skipped:", row["skipped"])
         return
-    digits = {name: 3 if name.startswith("AP") else 2 for name in columns}
+    digits = {name: 3 if "AP" in name else 2 for name in columns} | {"people": 0}
     print(head + "".join(f"{row[name]:10.{digits[name]}f}" for name in columns))
+    if "AP_90" in row:
+        print("    AP, 90 % of draws: {} to {}".format(*row["AP_90"]))
     for kind, share in row.get("errors", {}).items():
         print(f"    {kind:12} {share:6.1%}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from posewire.inference.registry import topdown, zoo
 from posewire.inference.registry.spec import FileSpec, ModelSpec, Pair, Preprocessing, WheelSpec
-from posewire.inference.registry.topdown import PICODET, TINYPOSE
+from posewire.inference.registry.topdown import PICODET, TINYPOSE, TINYPOSE_SMALL
 from posewire.inference.registry.zoo import DETECTOR, POSE
 
 MOVENET = "movenet-multipose-lightning"
@@ -34,7 +34,7 @@ _MOVENET = ModelSpec(
 
 CATALOGUE: tuple[ModelSpec, ...] = (*topdown.MODELS, *zoo.MODELS, _MOVENET)
 
-PP_TINYPOSE = Pair("pp-tinypose", "the PP-TinyPose pair", PICODET, TINYPOSE)
+PP_TINYPOSE = Pair("pp-tinypose", "the PP-TinyPose pair", PICODET, TINYPOSE, TINYPOSE_SMALL)
 OPENVINO_ZOO = Pair("openvino-zoo", "the Open Model Zoo pair", DETECTOR, POSE)
 PAIRS = (PP_TINYPOSE, OPENVINO_ZOO, Pair(MOVENET, "MoveNet", None, MOVENET))
 """What ``auto`` takes, best first."""

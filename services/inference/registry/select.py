@@ -51,7 +51,7 @@ async def resolve(
         return await _auto(settings, have)
     reason = f"model = {settings.model!r}"
     if (pair := find_pair(settings.model)) is not None and pair.detector is not None:
-        pose, beside = have.spec(pair.pose), have.spec(pair.detector)
+        pose, beside = have.spec(pair.pose_for(settings.preset)), have.spec(pair.detector)
     else:
         pose, beside = have.spec(settings.model), None
     if pose.family in families.DETECTORS:
@@ -101,7 +101,7 @@ async def _auto(settings: InferenceSettings, have: _Having) -> Selection:
         try:
             if detector is None and name not in (None, "none"):
                 detector = await have(have.spec(str(name)))
-            pose = await have(have.spec(pair.pose))
+            pose = await have(have.spec(pair.pose_for(settings.preset)))
         except _NotHere as error:
             missing.append(f"{pair.title} {have.lacking} ({error})")
             continue
@@ -128,7 +128,11 @@ def _suitable(settings: InferenceSettings, have: _Having) -> Iterator[Pair]:
     """Yield the pairs that this version runs, here and on the device asked for, best first."""
     opencv = importlib.util.find_spec("openvino") is None
     for pair in PAIRS:
-        parts = {have.spec(name).family for name in (pair.detector, pair.pose) if name is not None}
+        parts = {
+            have.spec(name).family
+            for name in (pair.detector, pair.pose_for(settings.preset))
+            if name is not None
+        }
         if not parts <= families.IMPLEMENTED or (opencv and not parts <= families.ON_OPENCV):
             continue
         # The stick holds one input shape of a network, and was last supported years before these.

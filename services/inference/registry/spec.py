@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from posewire.shared.settings import Family, Precision
+from posewire.shared.settings import Family, Precision, Preset
 
 Colours: TypeAlias = Literal["BGR", "RGB"]
 Resize: TypeAlias = Literal["crop", "near-stretch", "stretch", "letterbox"]
@@ -122,3 +122,9 @@ class Pair:
     detector: str | None
     """None: the pose network finds people by itself."""
     pose: str
+    fast_pose: str | None = None
+    """The pose network of the preset ``fast``, where it is another one."""
+
+    def pose_for(self, preset: Preset) -> str:
+        """Return the name of the pose network that ``preset`` takes."""
+        return self.fast_pose if preset == "fast" and self.fast_pose is not None else self.pose

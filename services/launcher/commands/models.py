@@ -138,7 +138,7 @@ async def _fetch(
         selection = await resolve(inference, progress)
         return [files for files in (selection.detector, selection.pose) if files is not None]
     pair = find_pair(name)
-    names = [name] if pair is None else [pair.detector, pair.pose]
+    names = [name] if pair is None else [pair.detector, pair.pose, pair.fast_pose]
     specs = [
         find_spec(part, inference.precision, known(inference)) for part in names if part is not None
     ]
