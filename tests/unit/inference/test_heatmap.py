@@ -38,12 +38,10 @@ def gaussian(
     peak=st.floats(0.05, 1.0),
 )
 def test_a_joint_is_found_between_the_cells(x: float, y: float, sigma: float, peak: float) -> None:
-    found_x, found_y, score = heatmap.decode(gaussian(x, y, sigma=sigma, peak=peak)[None, None])[
-        0, 0
-    ]
-    assert (found_x, found_y) == pytest.approx((x, y), abs=0.1)
+    found = heatmap.decode(gaussian(x, y, sigma=sigma, peak=peak)[None, None])[0, 0]
+    assert found[:2] == pytest.approx((x, y), abs=0.1)
     # The score is that of the hottest cell, whose centre is at most half a cell away.
-    assert peak * np.exp(-0.25 / sigma**2) - 1e-4 <= score <= peak + 1e-4
+    assert peak * np.exp(-0.25 / sigma**2) - 1e-4 <= found[2] <= peak + 1e-4
 
 
 @given(x=st.floats(4, WIDTH - 5), y=st.floats(4, HEIGHT - 5))
@@ -79,7 +77,7 @@ def test_no_map_leads_far_from_its_hottest_cell(maps: np.ndarray) -> None:
     found = heatmap.decode(maps)
     assert np.isfinite(found).all()
     assert (found[..., 2] >= 0).all()
-    height, width = maps.shape[2:]
+    width = maps.shape[3]
     hottest = maps.reshape(*maps.shape[:2], -1).argmax(2)
     cells = np.stack([hottest % width, hottest // width], axis=-1)
     assert (np.abs(found[..., :2] - cells) <= 1 + 1e-5).all()
