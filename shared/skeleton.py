@@ -67,6 +67,10 @@ COCO_MIRRORED = tuple(
 )
 """The same for COCO's keypoints."""
 
+SURE_POINT = 0.2
+"""Score of a keypoint from which conclusions are drawn from where it is; lower ones may be guesses
+of where a hidden point is, and are there for those who ask for all 18."""
+
 COLOURS = (
     (64, 196, 255), (255, 145, 77), (129, 220, 120), (255, 112, 166), (190, 148, 255),
     (255, 214, 77), (77, 224, 208), (240, 98, 98), (158, 197, 92), (122, 158, 255),

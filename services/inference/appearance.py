@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from posewire.shared.messages import Person
-from posewire.shared.skeleton import INDEX
+from posewire.shared.skeleton import INDEX, SURE_POINT
 
 _GRID = (12, 8)
 """Rows and columns of pixels that are looked at in each part."""
@@ -35,6 +35,8 @@ PART = _LIGHT_BINS + _COLOUR_BINS**2
 SIZE = 2 * PART
 _TORSO = tuple(INDEX[n] for n in ("r_shoulder", "l_shoulder", "r_hip", "l_hip"))
 _LEGS = tuple(INDEX[n] for n in ("r_hip", "l_hip", "r_knee", "l_knee"))
+_BORDER = 0.01
+"""Boxes this close to the border, as a share of the picture, are cut off by it."""
 _ACROSS = 0.3
 """Somebody seen from the side has shoulders and hips behind each other: parts are at least this
 wide, as a share of their length."""
@@ -84,15 +86,23 @@ def _quads(person: Person, width: int, height: int) -> Floats:
     parts = []
     for joints, share in ((_TORSO, (0.2, 0.5)), (_LEGS, (0.55, 0.9))):
         points = [person.keypoints[j] for j in joints] if person.keypoints else []
-        if points and all(score > 0 for _x, _y, score in points):
+        if points and all(score >= SURE_POINT for _x, _y, score in points):
             quad = np.array([point[:2] for point in points], np.float32) * (width, height)
             parts.append(_wide(quad))
+        elif _cut(person):
+            parts.append(np.full((4, 2), -1, np.float32))  # nowhere in the picture
         else:
             inset = 0.3 * (x1 - x0)
             rows = (y0 + share[0] * tall, y0 + share[1] * tall)
             quad = np.array([(x, y) for y in rows for x in (x0 + inset, x1 - inset)], np.float32)
             parts.append(quad * np.array((width, height), np.float32))
     return np.stack(parts).astype(np.float32)
+
+
+def _cut(person: Person) -> bool:
+    """Return whether the picture's border cuts somebody off: no share of their box is a torso."""
+    x0, y0, x1, y1 = person.box
+    return min(x0, y0) <= _BORDER or max(x1, y1) >= 1 - _BORDER
 
 
 def _wide(quad: Floats) -> Floats:

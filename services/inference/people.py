@@ -127,7 +127,7 @@ def pair_again(
             likeness = max(oks(points, other), overlap)
             if likeness >= _AGAIN:
                 candidates.append((likeness, i, j))
-    return _best_pairs(candidates)
+    return best_pairs(candidates)
 
 
 def carry_box(box: Array, before: Array, now: Array, picture: tuple[int, int]) -> Array:
@@ -194,10 +194,10 @@ def _pair(boxes: Array, points: Array) -> dict[int, int]:
             if inside >= _INSIDE:
                 overlap = iou(box[:4], _tight_box(seen))
                 candidates.append((inside * (0.2 + overlap), i, j))
-    return _best_pairs(candidates)
+    return best_pairs(candidates)
 
 
-def _best_pairs(candidates: list[tuple[float, int, int]]) -> dict[int, int]:
+def best_pairs(candidates: list[tuple[float, int, int]]) -> dict[int, int]:
     """Choose pairs greedily, each row and column once: {row: column}."""
     pairs: dict[int, int] = {}
     taken: set[int] = set()

@@ -51,7 +51,7 @@ class TopDownEffort:
 
 TOP_DOWN: dict[Preset, TopDownEffort] = {
     "fast": TopDownEffort(0.75, 16, 0.4, mirror=False),
-    "balanced": TopDownEffort(0.625, 32, 0.2, mirror=False),
+    "balanced": TopDownEffort(0.5, 32, 0.2, mirror=False),
     "accurate": TopDownEffort(0.4, 64, 0.0, mirror=True),
 }
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -29,22 +29,24 @@ from posewire.inference.imaging import Image
 from posewire.inference.presets import TopDownEffort
 from posewire.inference.skeletons import oks_with
 from posewire.shared.messages import ModelRun, Person
-from posewire.shared.skeleton import INDEX
+from posewire.shared.skeleton import INDEX, SURE_POINT
 
 Array = npt.NDArray[np.float32]
 
-_SAME_BOX = 0.5
-"""IoU from which a box is that of somebody expected."""
-_SAME_SKELETON = 0.7
-"""OKS from which two crops show one person."""
+_SAME_BOX = 0.3
+"""IoU from which a box may be that of somebody expected."""
+_SAME_SKELETON = 0.8
+"""OKS from which two crops show one person. High, because the area in it is that of the skeleton's
+box, about twice that of the person."""
+_BEYOND = 0.05
+"""Points this far outside of the picture, as a share of the skeleton's size, are at its border."""
 _OTHER_BOX = 0.6
 """IoU below which two boxes with one skeleton are two people, one of them hidden."""
-_NOBODY = 0.15
-"""Mean keypoint score below which a crop shows nobody."""
-_AS_BEFORE = 0.35
-"""Mean keypoint score from which a skeleton vouches for somebody without the detector."""
-_KEPT_SCORE = 0.95
-"""Share of their score that people keep from frame to frame where it does not."""
+_VOUCHES = 0.35
+"""Mean keypoint score from which a skeleton vouches for somebody without the detector; below, it
+is sent to look."""
+_LEAST_POINTS = 4
+"""Points that a box needs to follow them; with fewer it stays where it was."""
 _UNKNOWN = 0.4
 """Mean keypoint score of somebody whom there was no time to look at: says neither yes nor no."""
 _UNSEEN_BOX = 0.15
@@ -81,9 +83,16 @@ class _Candidates:
     """(n,), whether the detector saw them in this frame."""
 
     @property
-    def shown(self) -> Array:
-        """Mean score of the keypoints, (n,)."""
-        return _mean_score(self.points)
+    def vouched(self) -> npt.NDArray[np.bool_]:
+        """Whether the skeletons alone say that somebody is there, (n,)."""
+        torso = (self.points[:, _TORSO, 2] >= SURE_POINT).any(1)
+        return np.asarray(torso & (_mean_score(self.points) >= _VOUCHES))
+
+    def unseen(self) -> _Candidates:
+        """Return the same people, as certain as it leaves them that the detector saw none."""
+        box_scores = np.full(len(self.scores), _UNSEEN_BOX, np.float32)
+        doubted = certainty(box_scores, _mean_score(self.points))
+        return replace(self, scores=np.minimum(self.scores, doubted))
 
     def only(self, rows: npt.NDArray[np.intp] | Sequence[int]) -> _Candidates:
         index = np.asarray(rows, np.intp)
@@ -159,43 +168,53 @@ class TopDownFrame(Frame):
         if prior is None or not all(person.keypoints for person in expected):
             # Who is known by a box alone cannot be followed by their skeleton.
             await self.detect()
-        followed = await self._follow(expected)
-        people_ = one_each(self._found.with_others(followed))
-        if self._detected is None and len(people_.scores) < len(expected):
+        known = [person for person in expected if person.keypoints]
+        before = np.array([self._in_pixels(person) for person in known], np.float32).reshape(-1, 5)
+        followed = await self._follow([known[row] for row in self._unseen(before)])
+        persons = one_each(self._found.with_others(followed))
+        if self._detected is None and (
+            len(persons.scores) < len(expected) or not followed.vouched.all()
+        ):
             await self.detect()
-            people_ = one_each(self._found.with_others(self._unseen(followed)))
-        return await self._told(people_.only(np.flatnonzero(people_.scores >= low)))
+            followed = followed.only(self._unseen(followed.boxes))
+            persons = one_each(self._found.with_others(followed.unseen()))
+        return await self._told(persons.only(np.flatnonzero(persons.scores >= low)))
 
-    async def _follow(self, expected: Sequence[Person]) -> _Candidates:
-        """Look for people of the frame before where the detector has not seen them in this one."""
-        left = [p for p in expected if p.keypoints and not self._seen(self._in_pixels(p))]
-        if not left:
+    def _unseen(self, boxes: Array) -> list[int]:
+        """Return the rows of the people expected in ``boxes`` whose box the detector has not given.
+
+        Each box that it gave is one person's, of whom it overlaps most.
+        """
+        candidates = [
+            (float(overlap), row, other)
+            for row, box in enumerate(boxes)
+            for other, overlap in enumerate(iou_with(box, self._found.boxes))
+            if overlap >= _SAME_BOX
+        ]
+        pairs = people.best_pairs(candidates)
+        return [row for row in range(len(boxes)) if row not in pairs]
+
+    async def _follow(self, known: Sequence[Person]) -> _Candidates:
+        """Look for people of the frame before where they were."""
+        if not known:
             return _NO_CANDIDATES
-        boxes = np.stack([self._in_pixels(person) for person in left])
-        points, shown = await self._look(boxes)
-        for row, person in enumerate(left):
-            _box, before = people.in_pixels(person, self._picture)
-            now = self._kept(points[row])
-            if before is not None and (now[:, 2] > 0).any():
-                boxes[row, :4] = people.carry_box(boxes[row, :4], before, now, self._picture)
-        scores = boxes[:, 4] * np.where(shown >= _AS_BEFORE, 1.0, _KEPT_SCORE)
-        there = (shown >= _NOBODY) & (points[:, _TORSO, 2] >= self._finder.keypoint_score).any(1)
-        there &= (boxes[:, 2:4] - boxes[:, :2] >= 2).all(1)
-        found = _Candidates(boxes, points, scores.astype(np.float32), np.zeros(len(left), bool))
-        found = found.only(np.flatnonzero(there))
-        return found if self._detected is None else self._unseen(found)
+        boxes = np.stack([self._in_pixels(person) for person in known])
+        points, _shown = await self._look(boxes)
+        for row, person in enumerate(known):
+            boxes[row, :4] = self._moved(person, boxes[row, :4], points[row])
+        scores = boxes[:, 4].copy()
+        found = _Candidates(boxes, points, scores, np.zeros(len(known), bool))
+        return found if self._detected is None else found.unseen()
 
-    def _unseen(self, followed: _Candidates) -> _Candidates:
-        """Return those followed whom the detector did not see, as certain as that leaves them."""
-        rows = [row for row, box in enumerate(followed.boxes) if not self._seen(box)]
-        left = followed.only(rows)
-        doubted = certainty(np.full(len(rows), _UNSEEN_BOX, np.float32), left.shown)
-        scores = np.minimum(left.scores, doubted)
-        return _Candidates(left.boxes, left.points, scores, left.detected)
-
-    def _seen(self, box: Array) -> bool:
-        found = self._found.boxes
-        return bool(len(found)) and bool((iou_with(box, found) >= _SAME_BOX).any())
+    def _moved(self, person: Person, box: Array, now: Array) -> Array:
+        """Return the box of somebody, moved as their points have since the frame before."""
+        _box, before = people.in_pixels(person, self._picture)
+        assert before is not None
+        both = (before[:, 2] >= SURE_POINT) & (now[:, 2] >= SURE_POINT)
+        if both.sum() < _LEAST_POINTS:
+            return box
+        sure = both[:, None].astype(np.float32)
+        return people.carry_box(box, before * sure, self._kept(now) * sure, self._picture)
 
     async def _look(self, boxes: Array) -> tuple[Array, Array]:
         """Return the keypoints of people in ``boxes``, (n, 18, 3), and their mean scores, (n,).
@@ -212,12 +231,17 @@ class TopDownFrame(Frame):
         return points, shown
 
     def _kept(self, points: Array) -> Array:
-        """Return the points that are keypoints: sure enough, and in the picture."""
-        height, width = self._picture
-        x, y, score = np.moveaxis(points, -1, 0)
-        good = (score >= self._finder.keypoint_score) & (x >= 0) & (y >= 0)
-        good &= (x < width) & (y < height)
-        return np.where(good[..., None], points, 0).astype(np.float32)
+        """Return the points that are keypoints: sure enough, and in the picture.
+
+        A point beyond the border is a guess at what is cut off, unless it is only just beyond.
+        """
+        limits = np.array([self._picture[1] - 1, self._picture[0] - 1], np.float32)
+        room = _BEYOND * np.ptp(points[..., :2], axis=-2).max(-1)[..., None, None]
+        inside = ((points[..., :2] >= -room) & (points[..., :2] <= limits + room)).all(-1)
+        out = points.copy()
+        out[..., :2] = np.clip(points[..., :2], 0, limits)
+        good = inside & (points[..., 2] >= self._finder.keypoint_score)
+        return np.where(good[..., None], out, 0).astype(np.float32)
 
     def _in_pixels(self, person: Person) -> Array:
         box, _points = people.in_pixels(person, self._picture)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from posewire.shared.skeleton import OKS_SIGMAS
+from posewire.shared.skeleton import OKS_SIGMAS, SURE_POINT
 
 Array = npt.NDArray[np.float64]
 BORDER = 0.03
@@ -74,10 +74,11 @@ def oks(one: Array, two: Array, areas: Array, doubt: Array) -> Array:
     """Return object keypoint similarities of skeletons (n, 18, 3) and (m, 18, 3).
 
     ``areas``: shape (n,), of the people in ``one``; ``doubt``: (n,), the variance of where they
-    are, which widens what counts as near. NaN where fewer than three points are shared: then the
-    skeletons say nothing about each other.
+    are, which widens what counts as near. Points count from ``SURE_POINT`` on: a network that
+    places every point guesses those that are hidden. NaN where fewer than three points are shared:
+    then the skeletons say nothing about each other.
     """
-    shared = (one[:, None, :, 2] > 0) & (two[None, :, :, 2] > 0)
+    shared = (one[:, None, :, 2] >= SURE_POINT) & (two[None, :, :, 2] >= SURE_POINT)
     squared = ((one[:, None, :, :2] - two[None, :, :, :2]) ** 2).sum(3)
     spread = np.maximum(areas, 1e-9)[:, None, None] * (2 * OKS_SIGMAS) ** 2
     spread = 2 * (spread + doubt[:, None, None])
