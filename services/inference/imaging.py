@@ -140,6 +140,9 @@ def crop_person(
         right = min(image.shape[1], int(view.x0 + width / scale) + 2)
         low = min(image.shape[0], int(view.y0 + height / scale) + 2)
         part = image[top:low, left:right]
+        if not part.size:
+            # The box lies beyond the picture.
+            return np.full((1, height, width, 3), border, np.uint8), view
         size = (max(1, part.shape[1] // shrink), max(1, part.shape[0] // shrink))
         part = part[: size[1] * shrink, : size[0] * shrink]
         image = np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), np.uint8)

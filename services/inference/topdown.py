@@ -64,7 +64,8 @@ def certainty(box_score: Array, keypoint_score: Array) -> Array:
     a score of .3 to .5, the share of people is a tenth where the keypoints' is below .2, and more
     than half where it is above .4.
     """
-    odds = 1.25 * np.log(box_score / np.maximum(1 - box_score, 1e-6)) + 5.6 * keypoint_score - 2.2
+    chance = np.clip(box_score, 1e-6, 1 - 1e-6)
+    odds = 1.25 * np.log(chance / (1 - chance)) + 5.6 * keypoint_score - 2.2
     return np.asarray(np.minimum(1 / (1 + np.exp(-odds)), _MOST_SCORE), np.float32)
 
 

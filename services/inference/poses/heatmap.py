@@ -35,7 +35,8 @@ def decode(heatmaps: Array) -> Array:
     heat = flat[np.arange(len(flat)), hottest]
     y, x = np.divmod(hottest, width)
     step = _newton_step(heatmaps.reshape(-1, height, width), x, y)
-    out = np.stack([x + step[:, 0], y + step[:, 1], np.maximum(heat, 0)], axis=1)
+    # fmax: a map with NaN, which half floats can overflow to, is a joint with score 0.
+    out = np.stack([x + step[:, 0], y + step[:, 1], np.fmax(heat, 0)], axis=1)
     return out.reshape(people, keypoints, 3).astype(np.float32)
 
 

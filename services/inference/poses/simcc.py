@@ -27,7 +27,8 @@ def decode(x_bins: Array, y_bins: Array, shape: tuple[int, int]) -> Array:
     height, width = shape
     x = x_bins.argmax(2) * (width / x_bins.shape[2])
     y = y_bins.argmax(2) * (height / y_bins.shape[2])
-    score = np.clip(np.minimum(x_bins.max(2), y_bins.max(2)), 0, 1)
+    # fmax: bins with NaN are a joint with score 0.
+    score = np.fmin(np.fmax(np.minimum(x_bins.max(2), y_bins.max(2)), 0), 1)
     return np.stack([x, y, score], axis=2).astype(np.float32)
 
 

@@ -50,7 +50,7 @@ _IMAGENET_BGR = ((103.53, 116.28, 123.675), (57.375, 57.12, 58.395))
 
 PREPROCESSING: dict[Family, Preprocessing] = {
     "heatmap-topdown": Preprocessing("RGB", *_IMAGENET_RGB, "crop", border=0, margin=1.15),
-    "simcc-topdown": Preprocessing("BGR", *_IMAGENET_BGR, "crop", border=0, margin=1.25),
+    "simcc-topdown": Preprocessing("RGB", *_IMAGENET_RGB, "crop", border=0, margin=1.25),
     "picodet": Preprocessing("RGB", *_IMAGENET_RGB, "stretch", interpolation="cubic"),
     "rtmdet": Preprocessing("BGR", *_IMAGENET_BGR, "letterbox", border=114),
     "yolox": Preprocessing(resize="letterbox", border=114),

@@ -40,7 +40,7 @@ async def people_of(finder: Finder, path: Path) -> list[Any]:
     assert image is not None, path
     frame = await finder.prepare(image, 0.0, None)
     found = []
-    for person in (await finder.find(frame, None)).persons:
+    for person in (await frame.find(None)).persons:
         box, points = in_pixels(person, image.shape[:2])
         found.append([person.score, box.tolist(), [] if points is None else points.tolist()])
     return found

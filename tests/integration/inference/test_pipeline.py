@@ -55,7 +55,7 @@ async def open_pipeline(**options: object) -> PersonPipeline:
 
 @pytest.fixture
 async def zoo(models_dir: Path) -> AsyncIterator[PersonPipeline]:
-    pipeline = await open_pipeline(models_dir=models_dir)
+    pipeline = await open_pipeline(model="openvino-zoo", models_dir=models_dir)
     yield pipeline
     await pipeline.close()
 

@@ -69,10 +69,17 @@ def test_parts_out_of_the_picture_are_not_known() -> None:
     (found,) = describe(scene(RED, BLUE), (outside,))
     assert found == bytes(SIZE)
     assert likeness(scene(RED, BLUE), scene(GREEN, BLACK), POSED, outside) == 0
-    low = Person(box=(0.4, 0.6, 0.6, 1.4), score=0.9)
+    points = list(skeleton())
+    for name in ("r_knee", "l_knee"):
+        x, y, score = points[INDEX[name]]
+        points[INDEX[name]] = (x, y + 2, score)
+    low = Person(box=(0.4, 0.6, 0.6, 1.4), score=0.9, keypoints=tuple(points))
     (found,) = describe(scene(RED, BLUE), (low,))
     assert any(found[:PART])
     assert not any(found[PART:])
+    # A box that the border cuts off does not tell by itself where the torso is.
+    alone = Person(box=(0.4, 0.6, 0.6, 1.0), score=0.9)
+    assert describe(scene(RED, BLUE), (alone,)) == (bytes(SIZE),)
 
 
 def test_nobody_has_no_appearance() -> None:

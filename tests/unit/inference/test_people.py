@@ -1,12 +1,11 @@
-"""Boxes and skeletons correct each other; detector and MoveNet outputs are read right."""
+"""Boxes and skeletons correct each other; MoveNet's outputs are read right."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from posewire.inference.detector import read_detections, rows_of_atss
-from posewire.inference.imaging import View, decode_jpeg
+from posewire.inference.imaging import decode_jpeg
 from posewire.inference.people import carry_box, in_pixels, match_people, pair_again, targets
 from posewire.inference.poses import movenet
 from posewire.inference.skeletons import Skeletons, merge, mirror, oks
@@ -167,35 +166,6 @@ def test_oks_is_one_for_the_same_and_falls_with_distance() -> None:
     assert 0.5 < oks(here, near) < 1
     assert oks(here, far) < 0.1
     assert oks(here, np.zeros_like(here)) == 0
-
-
-def test_detections_are_read_clipped_and_sorted() -> None:
-    rows = np.array(
-        [
-            [0, 1, 0.5, 0.5, 0.5, 0.75, 1.2],
-            [0, 1, 0.9, -0.1, 0.0, 0.25, 0.5],
-            [0, 2, 0.9, 0.0, 0.0, 1.0, 1.0],  # another class
-            [0, 1, 0.1, 0.0, 0.0, 1.0, 1.0],  # too unsure
-            [0, 1, 0.9, 0.3, 0.3, 0.3, 0.9],  # no width
-            [0, 1, np.nan, 0.0, 0.0, 1.0, 1.0],
-            [-1, 0, 0, 0, 0, 0, 0],
-            [0, 1, 0.9, 0.0, 0.0, 1.0, 1.0],  # left over from before
-        ],
-        dtype=np.float32,
-    )[None, None]
-    view = View(0, 0, 544 / 640, 320 / 480)
-    found = read_detections(rows, (320, 544), view, PICTURE, 0.3)
-    np.testing.assert_allclose(found, [[0, 0, 160, 240, 0.9], [320, 240, 480, 480, 0.5]], atol=1e-3)
-
-
-def test_atss_boxes_are_read_as_detections() -> None:
-    found = np.array([[54.4, 32, 272, 320, 0.9], [0, 0, 54.4, 32, 0.8]], dtype=np.float32)
-    rows = rows_of_atss(found, np.array([1, 0], dtype=np.float32), (320, 544))
-    view = View(0, 0, 544 / 640, 320 / 480)
-    persons = read_detections(rows, (320, 544), view, PICTURE, 0.3)
-    np.testing.assert_allclose(persons, [[64, 48, 320, 480, 0.9]], atol=1e-3)
-    others = read_detections(rows, (320, 544), view, PICTURE, 0.3, person_label=0)
-    np.testing.assert_allclose(others, [[0, 0, 64, 48, 0.8]], atol=1e-3)
 
 
 def test_movenet_is_read_in_its_own_order() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posewire.inference.finder import Prior, _due
+from posewire.inference.finder import Prior, due
 from posewire.inference.presets import PRESETS, effort
 from posewire.inference.watch import Examined, Findings, prior_of
 from posewire.shared.messages import FrameHeader, Person
@@ -65,7 +65,7 @@ def test_what_is_due_is_due_whichever_frames_were_skipped(
         times.append(times[-1] + step)
 
     def dues(chosen: list[float]) -> int:
-        return sum(_due(t, before, every_s) for before, t in itertools.pairwise(chosen))
+        return sum(due(t, before, every_s) for before, t in itertools.pairwise(chosen))
 
     kept = times[::stride]
     # Skipping frames may join several due times into one frame, and loses none of the last.
@@ -75,10 +75,10 @@ def test_what_is_due_is_due_whichever_frames_were_skipped(
 
 
 def test_at_ten_frames_a_second_every_second_frame_is_due() -> None:
-    due = [_due(n / 10, (n - 1) / 10, 0.2) for n in range(1, 41)]
-    assert due == [False, True] * 20
-    assert _due(0.1, None, 60)
-    assert all(_due(n / 10, (n - 1) / 10, 0) for n in range(1, 9))
+    dues = [due(n / 10, (n - 1) / 10, 0.2) for n in range(1, 41)]
+    assert dues == [False, True] * 20
+    assert due(0.1, None, 60)
+    assert all(due(n / 10, (n - 1) / 10, 0) for n in range(1, 9))
 
 
 def test_settings_change_a_preset() -> None:
