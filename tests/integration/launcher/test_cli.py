@@ -243,6 +243,7 @@ def test_models_verify_finds_damage(tmp_path: Path, models_dir: Path) -> None:
     bad = posewire("models", "verify", cwd=tmp_path, **environment)
     assert bad.returncode == 1
     assert "damaged" in bad.stdout
+    environment["POSEWIRE_INFERENCE__MODEL"] = "openvino-zoo"
     broken = posewire("analyze", str(CLIP), cwd=tmp_path, **environment)
     assert broken.returncode == 2
     assert "damaged" in broken.stderr
