@@ -232,6 +232,27 @@ async def test_somebody_lost_sends_the_detector_once(scene: Scene, due: bool) ->
     assert in_px(found.persons[0]) == pytest.approx(around(*ONE)[:4], abs=2)
 
 
+async def test_a_skeleton_that_does_not_vouch_sends_the_detector(scene: Scene) -> None:
+    scene.show(ONE)
+    before = await first(scene)
+    scene.sureness = 0.25
+    scene.detections = 0
+    found = await following(scene, before)
+    assert scene.detections == 1
+    assert len(found.persons) == 1, "the box vouches instead"
+
+
+async def test_who_has_only_an_unsure_skeleton_and_no_box_fades(scene: Scene) -> None:
+    scene.show(ONE)
+    before = await first(scene)
+    scene.sureness, scene.boxes = 0.25, []
+    assert sure(await following(scene, before)) == []
+    # A sure skeleton without a box stays somebody, though a less certain one.
+    scene.sureness = 0.8
+    (kept,) = sure(await following(scene, before, t=1.0))
+    assert kept.score < before.persons[0].score
+
+
 async def test_who_went_far_is_found_by_the_detector(scene: Scene) -> None:
     scene.show(ONE)
     before = await first(scene)
