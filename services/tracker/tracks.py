@@ -14,7 +14,7 @@ import numpy as np
 
 from posewire.shared.messages import Box, Person
 from posewire.shared.settings import TrackerSettings
-from posewire.shared.skeleton import KEYPOINTS
+from posewire.shared.skeleton import KEYPOINTS, SURE_POINT
 from posewire.tracker import motion
 from posewire.tracker.association import (
     NO_POINTS,
@@ -254,7 +254,8 @@ class Tracks(msgspec.Struct):
         posed = bool(found.posed[row])
         if posed:
             points = found.points[row]
-            track.points = np.column_stack([points[:, :2].round(_PLACE), points[:, 2] > 0])
+            sure = points[:, 2] >= SURE_POINT
+            track.points = np.column_stack([points[:, :2].round(_PLACE), sure])
         if found.covered[row] < _COVERED:
             track.look = _mixed(track.look, found.looks[row], seconds)
         score = float(found.scores[row])
