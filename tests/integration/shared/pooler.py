@@ -14,8 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from posewire.launcher.embedded import _become_nobody_by_namespace as _as_nobody
-from posewire.launcher.embedded import _can_map_user
+from posewire.launcher.privileges import become_nobody_by_namespace, can_map_user
 
 BINARY = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
@@ -25,7 +24,7 @@ def pooled(url: str, folder: Path, *, connections: int = 3) -> Iterator[str]:
     """Yield the URL of a pooler with so few connections that clients have to share them."""
     if BINARY is None:
         pytest.skip("no pgbouncer (apt-get install pgbouncer)")
-    if os.geteuid() == 0 and not _can_map_user():
+    if os.geteuid() == 0 and not can_map_user():
         pytest.skip("pgbouncer refuses to run as root, and there are no user namespaces")
     parts = urlsplit(url)
     server = parse_qs(parts.query)["host"][0]
@@ -44,7 +43,7 @@ def pooled(url: str, folder: Path, *, connections: int = 3) -> Iterator[str]:
     with log.open("wb") as output:
         process = subprocess.Popen(
             [BINARY, str(config)], stdout=output, stderr=output, env=environment,
-            preexec_fn=_as_nobody if os.geteuid() == 0 else None,  # noqa: PLW1509
+            preexec_fn=become_nobody_by_namespace if os.geteuid() == 0 else None,  # noqa: PLW1509
         )  # fmt: skip
     try:
         deadline = time.monotonic() + 10
