@@ -135,7 +135,7 @@ class _Server:
                     break
                 await asyncio.sleep(0.01)
             else:
-                process.kill()
+                self.kill()
         if process is not None:
             process.wait()
         self._process = None
@@ -290,7 +290,7 @@ class EmbeddedPostgres(_Server):
         """As for others; its processes, too, which would hold its memory if they are stopped."""
         import psutil
 
-        if self._process is not None:
+        if self._process is not None and self._process.poll() is None:
             with contextlib.suppress(psutil.NoSuchProcess):
                 children = psutil.Process(self._process.pid).children(recursive=True)
                 super().kill()

@@ -33,6 +33,24 @@ async def test_postgres_keeps_its_data_over_kill_9(tmp_path: Path) -> None:
     assert not server.alive
 
 
+async def test_postgres_leaves_no_process_when_it_is_stopped_by_force(tmp_path: Path) -> None:
+    """A backend that does not end holds the shared memory, and the next start is refused."""
+    server = EmbeddedPostgres(tmp_path / "pg")
+    await server.start()
+    connection = await asyncpg.connect(server.url)
+    backend = psutil.Process(connection.get_server_pid())
+    backend.suspend()
+    try:
+        await server.stop()
+        await server.start()
+        assert not backend.is_running() or backend.status() == psutil.STATUS_ZOMBIE
+    finally:
+        if backend.is_running():
+            backend.kill()
+        connection.terminate()
+        await server.stop()
+
+
 async def test_servers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     script = f"""
 import asyncio, pathlib, time
