@@ -54,19 +54,6 @@ class TcpValkey(EmbeddedValkey):
     def _command(self) -> list[str]:
         return [*super()._command(), "--port", str(self.port), *self.arguments]
 
-    async def _answers(self) -> bool:
-        try:
-            reader, writer = await asyncio.open_unix_connection(self.sockets / "valkey.sock")
-        except OSError:
-            return False
-        try:
-            writer.write(b"PING\r\n")
-            return bool(await reader.readline())  # also "log in first" is an answer
-        except OSError:
-            return False
-        finally:
-            writer.close()
-
 
 class Sentinel(TcpValkey):
     """A Sentinel that watches the primary ``main`` and decides alone that it is down."""

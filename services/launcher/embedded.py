@@ -212,9 +212,9 @@ class EmbeddedValkey(_Server):
             line = await reader.readline()
         finally:
             writer.close()
-        if line.startswith(b"+PONG"):
-            return Answer.READY
-        return Answer.BUSY if line else Answer.NONE  # an error, such as -LOADING
+        if line.startswith(b"-LOADING"):
+            return Answer.BUSY
+        return Answer.READY if line else Answer.NONE  # "log in first" is an answer, too
 
 
 class EmbeddedPostgres(_Server):
